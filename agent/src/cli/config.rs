@@ -1,0 +1,53 @@
+//! `vpcwatch config check` and `vpcwatch config show`.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use config::{Value, ValueKind};
+
+use super::{Common, print};
+use crate::config::{Mistakes, Origin};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Report every mistake in the configuration; exit code 3 if there is one
+    Check(Common),
+    /// Print every option with its value and where it came from, as TOML
+    Show(Common),
+}
+
+impl ConfigCommand {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            ConfigCommand::Check(common) => {
+                common.load()?;
+                let (written, _) = common.layers().read();
+                let changed = written.0.values().filter(|setting| setting.origin != Origin::Default).count();
+                print(&format!("the configuration is good: {changed} of {} options are set\n", written.0.len()))
+            }
+            ConfigCommand::Show(common) => show(&common),
+        }
+    }
+}
+
+/// Shows the values even where some are wrong, so that one sees where they came from; then reports the mistakes.
+fn show(common: &Common) -> anyhow::Result<ExitCode> {
+    let (written, _) = common.layers().read();
+    let mut text = String::new();
+    for (key, setting) in &written.0 {
+        writeln!(text, "{:<44} # {}", format!("{key} = {}", toml(&setting.value)), setting.origin)?;
+    }
+    let code = print(&text)?;
+    common.load().map_err(|mistakes: Mistakes| mistakes)?;
+    Ok(code)
+}
+
+fn toml(value: &Value) -> String {
+    match &value.kind {
+        ValueKind::Array(items) => format!("[{}]", items.iter().map(toml).collect::<Vec<_>>().join(", ")),
+        // JSON's escapes of text are TOML's.
+        ValueKind::String(text) => serde_json::Value::from(text.as_str()).to_string(),
+        _ => value.to_string(),
+    }
+}

@@ -1,0 +1,111 @@
+//! The command line: one file a subcommand.
+//!
+//! Exit codes: 0 done; 1 failed, and why is on standard error; 2 the command line is wrong; 3 the configuration has
+//! mistakes; 130 interrupted by a second signal before everything was printed. A standard output that its reader
+//! closed (`| head`) ends a command quietly with 0.
+
+mod config;
+mod run;
+mod sample;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, Layers, Mistakes};
+use crate::host::paths::Paths;
+
+const FAILED: u8 = 1;
+const MISTAKEN: u8 = 3;
+
+/// Watches this host's TCP states, half-open connections, listener queues and interfaces, and shows what CloudWatch
+/// would get.
+#[derive(Debug, Parser)]
+#[command(name = "vpcwatch", version, after_help = AFTER_HELP, subcommand_required = true, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "Exit codes: 0 done; 1 failed; 2 wrong command line; 3 mistakes in the configuration; \
+                          130 interrupted twice.\nColours: NO_COLOR=1 turns them off, CLICOLOR_FORCE=1 on.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Sample each second and publish each interval
+    Run(run::Run),
+    /// Print one snapshot of this host as JSON
+    Sample(sample::Sample),
+    /// Check or show the configuration
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+}
+
+/// Where the configuration and the host are; the same for every subcommand.
+#[derive(Debug, Clone, Args)]
+struct Common {
+    /// Read this file instead of /etc/vpcwatch/vpcwatch.toml and conf.d
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Set an option, above files and environment: --set metrics.set=full (may be repeated)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    set: Vec<(String, String)>,
+    /// Read /proc, /sys and /etc below this folder: another host's files, or the host's own in a container.
+    /// Sockets are then counted from files, and driver statistics are not read
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+}
+
+impl Common {
+    fn paths(&self) -> Paths {
+        Paths::below(&self.root)
+    }
+
+    fn layers(&self) -> Layers {
+        Layers::new(self.paths().configuration(), self.config.clone(), self.set.clone())
+    }
+
+    fn load(&self) -> Result<Config, Mistakes> {
+        Config::load(&self.layers())
+    }
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// Runs the program; its answer is the exit code.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(tracing::Level::INFO)
+        .with_target(false)
+        .without_time()
+        .with_ansi(false)
+        .init();
+    let result = match arguments.command {
+        Command::Run(run) => run.run(),
+        Command::Sample(sample) => sample.run(),
+        Command::Config(config) => config.run(),
+    };
+    result.unwrap_or_else(|error| {
+        let mistaken = error.is::<Mistakes>();
+        tracing::error!("{error:#}");
+        ExitCode::from(if mistaken { MISTAKEN } else { FAILED })
+    })
+}
+
+/// Prints a result; a reader that went away (`| head`) has what it wanted.
+fn print(text: &str) -> anyhow::Result<ExitCode> {
+    use std::io::Write;
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(anyhow::anyhow!("failed to write to standard output: {error}"))
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}

@@ -1,0 +1,62 @@
+//! `vpcwatch run`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::Common;
+use crate::app::{DryRun, End};
+use crate::sinks::stdout::Output;
+
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// Print what would be sent instead of sending it: no AWS, no disk, no root needed
+    #[arg(long)]
+    dry_run: bool,
+    /// Publish this often, "5s"; stands for --set publish.interval=5s
+    #[arg(long, value_name = "DURATION")]
+    interval: Option<String>,
+    /// Stop by itself after this time, "30s"
+    #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    stop_after: Option<Duration>,
+    /// How a dry run prints
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+    /// Record every snapshot to this file, for replay
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    /// An aligned table each interval
+    Table,
+    /// One JSON object a line, each a metric datum or log event as CloudWatch gets it
+    Json,
+}
+
+impl Run {
+    pub(super) fn run(mut self) -> anyhow::Result<ExitCode> {
+        if let Some(interval) = self.interval {
+            self.common.set.push(("publish.interval".into(), interval));
+        }
+        let config = self.common.load()?;
+        if !self.dry_run {
+            anyhow::bail!("this version does not send to CloudWatch yet; add --dry-run to see what it would send");
+        }
+        let output = match self.output {
+            Format::Table => Output::Table,
+            Format::Json => Output::Json,
+        };
+        let paths = self.common.paths();
+        let run = DryRun { config, paths, output, stop_after: self.stop_after, record: self.record };
+        Ok(match run.run()? {
+            End::Stopped => ExitCode::SUCCESS,
+            End::Interrupted => ExitCode::from(130),
+        })
+    }
+}

@@ -1,0 +1,81 @@
+//! The configuration: layers as written, checked into what is meant.
+//!
+//! `agent/default.toml` is the lowest layer, the manual, and the list of keys that exist.
+
+mod check;
+mod layers;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::sources::InterfaceRules;
+
+pub use layers::{Layers, Origin, Setting, Written};
+
+/// What is meant: every value checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `publish.interval` in seconds, 1 to 3600.
+    pub interval_seconds: u32,
+    /// `metrics.namespace`.
+    pub namespace: String,
+    /// Names of the metrics to send, from `metrics.set`, `.include` and `.exclude`.
+    pub chosen: HashSet<&'static str>,
+    /// `logs.samples_group`.
+    pub samples_group: String,
+    /// `identity.host`; `None` for the system's name.
+    pub host: Option<String>,
+    /// `interfaces.*`.
+    pub interfaces: InterfaceRules,
+}
+
+impl Config {
+    /// Reads and checks all layers. An error holds every mistake of all of them.
+    pub fn load(layers: &Layers) -> Result<Config, Mistakes> {
+        let (written, mistakes) = layers.read();
+        check::check(&written, mistakes)
+    }
+}
+
+/// One thing wrong in the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// Where it was written.
+    pub origin: Origin,
+    /// Its key, if it has one.
+    pub key: Option<String>,
+    /// What is wrong.
+    pub problem: String,
+    /// What to do.
+    pub cure: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}: ", self.origin)?;
+        if let Some(key) = &self.key {
+            write!(f, "{key}: ")?;
+        }
+        write!(f, "{}; {}", self.problem, self.cure)
+    }
+}
+
+/// Everything wrong in the configuration; never empty.
+#[derive(Debug, Clone, thiserror::Error)]
+pub struct Mistakes(pub Vec<Mistake>);
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let count = self.0.len();
+        write!(f, "the configuration has {count} mistake{}:", if count == 1 { "" } else { "s" })?;
+        self.0.iter().try_for_each(|mistake| write!(f, "\n  {mistake}"))
+    }
+}
+
+impl Layers {
+    /// The layers of a host: its files, this process's environment, and what the command line sets.
+    pub fn new(folder: PathBuf, file: Option<PathBuf>, sets: Vec<(String, String)>) -> Self {
+        Layers { folder, file, sets, environment: None }
+    }
+}

@@ -1,0 +1,7 @@
+//! Where this host is: its paths, its clocks, its facts, and the system calls that no crate wraps.
+
+pub mod cgroups;
+pub mod clock;
+pub mod ethtool;
+pub mod facts;
+pub mod paths;

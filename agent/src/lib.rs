@@ -1,0 +1,33 @@
+//! vpcwatch: a host-based network monitoring agent for EC2.
+//!
+//! Data flows one way; the modules below stand in that order:
+//!
+//! ```text
+//! sources --read()--> sampler --Snapshot--> Event --> pipeline --Record--> sinks (standard output)
+//!                                                     (rates, rollup, render)
+//! ```
+//!
+//! [`cli`] reads arguments, [`app`] builds the parts, starts them and waits. Of our own code a stage imports
+//! [`model`] and at most the stage that feeds it.
+
+pub mod cli;
+
+pub mod app;
+
+pub mod config;
+
+pub mod model;
+
+pub mod host;
+
+pub mod sources;
+
+pub mod sampler;
+
+pub mod rates;
+
+pub mod pipeline;
+
+pub mod replay;
+
+pub mod sinks;

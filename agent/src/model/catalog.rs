@@ -1,0 +1,277 @@
+//! Every metric, once: name, unit, dimensions, meaning, set, and how it is read off a snapshot.
+//!
+//! Rollup, rendering, the terminal's table and the README's are all made from [`CATALOG`]. A new metric is one row.
+//! Names are the CloudWatch agent's where it has the same measurement
+//! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/metrics-collected-by-CloudWatch-agent.html>).
+
+use super::snapshot::{Interface, Listener, Snapshot, SourceOutcome, TcpStates, percent};
+
+/// One metric.
+#[derive(Debug, Clone, Copy)]
+pub struct Metric {
+    /// Name in CloudWatch.
+    pub name: &'static str,
+    /// Unit in CloudWatch.
+    pub unit: Unit,
+    /// Smallest set that sends it.
+    pub set: Set,
+    /// Left out while it is zero (see [`crate::pipeline::sparse`]).
+    pub sparse: bool,
+    /// Where a reader looks for it.
+    pub group: Group,
+    /// What it says.
+    pub meaning: &'static str,
+    /// How it is read; also tells gauge from counter, and whether it has the dimension `interface`.
+    pub reading: Reading,
+}
+
+/// CloudWatch's `StandardUnit`
+/// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html>), as far as used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "CloudWatch's own names")]
+pub enum Unit {
+    Bytes,
+    Count,
+    Milliseconds,
+    Percent,
+    Seconds,
+}
+
+impl Unit {
+    /// The unit's name in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Unit::Bytes => "Bytes",
+            Unit::Count => "Count",
+            Unit::Milliseconds => "Milliseconds",
+            Unit::Percent => "Percent",
+            Unit::Seconds => "Seconds",
+        }
+    }
+}
+
+/// How much is sent as metrics; each set holds those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Set {
+    /// What alarms need; always sent.
+    Essential,
+    /// The default.
+    Standard,
+    /// Everything.
+    Full,
+}
+
+impl Set {
+    /// All sets, smallest first.
+    pub const ALL: [Set; 3] = [Set::Essential, Set::Standard, Set::Full];
+
+    /// The set's name in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Set::Essential => "essential",
+            Set::Standard => "standard",
+            Set::Full => "full",
+        }
+    }
+}
+
+/// The parts of the terminal's table, in its order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "headings")]
+pub enum Group {
+    TcpStates,
+    Listeners,
+    Interfaces,
+    Pressure,
+    Agent,
+}
+
+/// How a metric is read off a snapshot.
+#[derive(Debug, Clone, Copy)]
+pub enum Reading {
+    /// The value of this second.
+    Gauge(fn(&Snapshot) -> Option<f64>),
+    /// A cumulative kernel counter; what is published is its growth.
+    Counter(fn(&Snapshot) -> Option<u64>),
+    /// The value of this second at one interface.
+    InterfaceGauge(fn(&Interface) -> Option<f64>),
+    /// A cumulative counter of one interface.
+    InterfaceCounter(fn(&Interface) -> Option<u64>),
+}
+
+impl Reading {
+    /// Whether the metric carries the dimension `interface`.
+    pub fn per_interface(self) -> bool {
+        matches!(self, Reading::InterfaceGauge(_) | Reading::InterfaceCounter(_))
+    }
+
+    /// Whether the published values are growth per second rather than levels.
+    pub fn is_counter(self) -> bool {
+        matches!(self, Reading::Counter(_) | Reading::InterfaceCounter(_))
+    }
+}
+
+/// The metric of that name.
+pub fn find(name: &str) -> Option<&'static Metric> {
+    CATALOG.iter().find(|metric| metric.name == name)
+}
+
+const fn row(
+    group: Group,
+    set: Set,
+    name: &'static str,
+    unit: Unit,
+    reading: Reading,
+    meaning: &'static str,
+) -> Metric {
+    Metric { name, unit, set, sparse: false, group, meaning, reading }
+}
+
+impl Metric {
+    const fn sparse(mut self) -> Self {
+        self.sparse = true;
+        self
+    }
+}
+
+use Group::{Agent, Interfaces, Listeners, Pressure, TcpStates as States};
+use Reading::{Counter, Gauge, InterfaceCounter, InterfaceGauge};
+use Set::{Essential, Full, Standard};
+use Unit::{Bytes, Count, Milliseconds, Percent, Seconds};
+
+/// Every metric, by group.
+#[rustfmt::skip] // a table
+pub const CATALOG: &[Metric] = &[
+    row(States, Essential, "netstat_tcp_established", Count, Gauge(|s| state(s, |t| t.established)), "connections in ESTABLISHED; its sample count is the agent's heartbeat"),
+    row(States, Essential, "netstat_tcp_syn_recv", Count, Gauge(|s| state(s, |t| t.syn_recv)), "half-open connections: SYN received, handshake not completed"),
+    row(States, Full, "netstat_tcp_syn_sent", Count, Gauge(|s| state(s, |t| t.syn_sent)), "connections this host began that nobody has answered yet"),
+    row(States, Standard, "netstat_tcp_time_wait", Count, Gauge(|s| state(s, |t| t.time_wait)), "closed connections held back for late segments"),
+    row(States, Standard, "netstat_tcp_close_wait", Count, Gauge(|s| state(s, |t| t.close_wait)), "connections the peer has closed and the local program has not: growth is a leak"),
+    row(States, Full, "netstat_tcp_fin_wait1", Count, Gauge(|s| state(s, |t| t.fin_wait1)), "connections closed here, FIN not yet acknowledged"),
+    row(States, Full, "netstat_tcp_fin_wait2", Count, Gauge(|s| state(s, |t| t.fin_wait2)), "connections closed here that the peer has not closed"),
+    row(States, Full, "netstat_tcp_last_ack", Count, Gauge(|s| state(s, |t| t.last_ack)), "connections closed on both sides, last FIN not yet acknowledged"),
+    row(States, Full, "netstat_tcp_closing", Count, Gauge(|s| state(s, |t| t.closing)), "connections closed on both sides at once"),
+    row(States, Full, "netstat_tcp_close", Count, Gauge(|s| state(s, |t| t.close)), "sockets in CLOSE"),
+    row(States, Full, "netstat_tcp_listen", Count, Gauge(|s| state(s, |t| t.listen)), "listening sockets"),
+
+    row(Listeners, Essential, "tcp_syn_queue_utilization", Percent, Gauge(|s| worst(s, Listener::syn_utilization)), "half-open connections in per cent of the backlog, at the fullest listener; above 100 the kernel sends SYN cookies or drops"),
+    row(Listeners, Essential, "tcp_accept_queue_utilization", Percent, Gauge(|s| worst(s, |l| l.accept_utilization)), "connections waiting for accept() in per cent of the backlog, at the fullest listening socket"),
+
+    row(Interfaces, Essential, "net_bytes_recv", Bytes, InterfaceCounter(|i| Some(i.bytes_recv)), "bytes received"),
+    row(Interfaces, Essential, "net_bytes_sent", Bytes, InterfaceCounter(|i| Some(i.bytes_sent)), "bytes sent"),
+    row(Interfaces, Full, "net_packets_recv", Count, InterfaceCounter(|i| Some(i.packets_recv)), "packets received"),
+    row(Interfaces, Full, "net_packets_sent", Count, InterfaceCounter(|i| Some(i.packets_sent)), "packets sent"),
+    row(Interfaces, Standard, "net_drop_in", Count, InterfaceCounter(|i| Some(i.drop_in)), "packets dropped on receipt").sparse(),
+    row(Interfaces, Full, "net_drop_out", Count, InterfaceCounter(|i| Some(i.drop_out)), "packets dropped before sending").sparse(),
+    row(Interfaces, Standard, "net_err_in", Count, InterfaceCounter(|i| Some(i.err_in)), "damaged packets received").sparse(),
+    row(Interfaces, Full, "net_err_out", Count, InterfaceCounter(|i| Some(i.err_out)), "packets that failed to be sent").sparse(),
+    row(Interfaces, Standard, "ethtool_bw_in_allowance_exceeded", Count, InterfaceCounter(|i| i.allowances.as_ref()?.bw_in_exceeded), "packets queued or dropped: inbound bandwidth above the instance's allowance").sparse(),
+    row(Interfaces, Standard, "ethtool_bw_out_allowance_exceeded", Count, InterfaceCounter(|i| i.allowances.as_ref()?.bw_out_exceeded), "packets queued or dropped: outbound bandwidth above the instance's allowance").sparse(),
+    row(Interfaces, Standard, "ethtool_pps_allowance_exceeded", Count, InterfaceCounter(|i| i.allowances.as_ref()?.pps_exceeded), "packets queued or dropped: packet rate above the instance's allowance").sparse(),
+    row(Interfaces, Standard, "ethtool_conntrack_allowance_exceeded", Count, InterfaceCounter(|i| i.allowances.as_ref()?.conntrack_exceeded), "packets dropped: the instance tracks as many connections as it may").sparse(),
+    row(Interfaces, Standard, "ethtool_linklocal_allowance_exceeded", Count, InterfaceCounter(|i| i.allowances.as_ref()?.linklocal_exceeded), "packets to DNS, metadata and time services dropped: rate above the allowance").sparse(),
+    row(Interfaces, Full, "ethtool_conntrack_allowance_available", Count, InterfaceGauge(|i| float(i.allowances.as_ref()?.conntrack_available)), "connections the instance may still track"),
+
+    row(Pressure, Standard, "tcp_passive_opens", Count, Counter(|s| s.counters.as_ref()?.tcp_passive_opens), "connections accepted"),
+    row(Pressure, Standard, "tcp_active_opens", Count, Counter(|s| s.counters.as_ref()?.tcp_active_opens), "connections begun by this host"),
+    row(Pressure, Standard, "tcp_retransmits", Count, Counter(|s| s.counters.as_ref()?.tcp_retrans_segs), "segments sent again: loss on the path"),
+    row(Pressure, Standard, "tcp_attempt_fails", Count, Counter(|s| s.counters.as_ref()?.tcp_attempt_fails), "handshakes that failed, in either direction").sparse(),
+    row(Pressure, Standard, "tcp_listen_drops", Count, Counter(|s| s.counters.as_ref()?.listen_drops), "SYNs and final ACKs that listeners dropped: clients were refused or had to retry").sparse(),
+    row(Pressure, Standard, "tcp_listen_overflows", Count, Counter(|s| s.counters.as_ref()?.listen_overflows), "SYNs and final ACKs that met a full accept queue: the program accepts too slowly").sparse(),
+    row(Pressure, Standard, "tcp_syncookies_sent", Count, Counter(|s| s.counters.as_ref()?.syncookies_sent), "SYN cookies sent: a SYN queue was full").sparse(),
+    row(Pressure, Full, "tcp_syncookies_recv", Count, Counter(|s| s.counters.as_ref()?.syncookies_recv), "valid SYN cookies that came back: real clients among the SYNs").sparse(),
+    row(Pressure, Full, "tcp_syncookies_failed", Count, Counter(|s| s.counters.as_ref()?.syncookies_failed), "invalid SYN cookies that came back").sparse(),
+    row(Pressure, Full, "tcp_request_queue_full_cookies", Count, Counter(|s| s.counters.as_ref()?.req_q_full_do_cookies), "SYNs that met a full SYN queue and were answered by cookie").sparse(),
+    row(Pressure, Full, "tcp_request_queue_full_drops", Count, Counter(|s| s.counters.as_ref()?.req_q_full_drop), "SYNs that met a full SYN queue and were dropped").sparse(),
+    row(Pressure, Full, "tcp_embryonic_resets", Count, Counter(|s| s.counters.as_ref()?.embryonic_rsts), "half-open connections that the client reset").sparse(),
+    row(Pressure, Full, "tcp_defer_accept_drops", Count, Counter(|s| s.counters.as_ref()?.defer_accept_drop), "handshakes completed without data at a TCP_DEFER_ACCEPT listener").sparse(),
+    row(Pressure, Full, "tcp_syn_retransmits", Count, Counter(|s| s.counters.as_ref()?.tcp_syn_retrans), "SYNs and SYN-ACKs sent again").sparse(),
+    row(Pressure, Full, "tcp_timeouts", Count, Counter(|s| s.counters.as_ref()?.tcp_timeouts), "retransmission time-outs").sparse(),
+    row(Pressure, Full, "tcp_estab_resets", Count, Counter(|s| s.counters.as_ref()?.tcp_estab_resets), "established connections ended by a reset").sparse(),
+    row(Pressure, Full, "tcp_out_resets", Count, Counter(|s| s.counters.as_ref()?.tcp_out_rsts), "resets sent: connections to closed ports, and aborted ones").sparse(),
+    row(Pressure, Full, "tcp_in_errors", Count, Counter(|s| s.counters.as_ref()?.tcp_in_errs), "damaged segments received").sparse(),
+    row(Pressure, Full, "tcp_backlog_drops", Count, Counter(|s| s.counters.as_ref()?.tcp_backlog_drop), "segments dropped because a socket's backlog was full").sparse(),
+    row(Pressure, Full, "tcp_aborts_on_timeout", Count, Counter(|s| s.counters.as_ref()?.tcp_abort_on_timeout), "connections given up after retransmissions").sparse(),
+    row(Pressure, Full, "tcp_aborts_on_memory", Count, Counter(|s| s.counters.as_ref()?.tcp_abort_on_memory), "connections given up for want of memory").sparse(),
+    row(Pressure, Full, "tcp_orphans", Count, Gauge(|s| float(s.counters.as_ref()?.tcp_orphans)), "TCP sockets that no process holds any more"),
+    row(Pressure, Full, "udp_datagrams_recv", Count, Counter(|s| both(s, |c| c.udp_in_datagrams, |c| c.udp6_in_datagrams)), "UDP datagrams delivered"),
+    row(Pressure, Full, "udp_datagrams_sent", Count, Counter(|s| both(s, |c| c.udp_out_datagrams, |c| c.udp6_out_datagrams)), "UDP datagrams sent"),
+    row(Pressure, Full, "udp_no_ports", Count, Counter(|s| both(s, |c| c.udp_no_ports, |c| c.udp6_no_ports)), "UDP datagrams for ports that nobody has open").sparse(),
+    row(Pressure, Full, "udp_in_errors", Count, Counter(|s| both(s, |c| c.udp_in_errors, |c| c.udp6_in_errors)), "UDP datagrams that could not be delivered, full buffers included").sparse(),
+    row(Pressure, Full, "udp_rcvbuf_errors", Count, Counter(|s| both(s, |c| c.udp_rcvbuf_errors, |c| c.udp6_rcvbuf_errors)), "UDP datagrams lost to a full receive buffer: the program reads too slowly").sparse(),
+    row(Pressure, Full, "udp_sndbuf_errors", Count, Counter(|s| both(s, |c| c.udp_sndbuf_errors, |c| c.udp6_sndbuf_errors)), "UDP datagrams lost to a full send buffer").sparse(),
+    row(Pressure, Standard, "conntrack_utilization", Percent, Gauge(|s| s.conntrack.as_ref().and_then(|c| percent(c.entries, c.limit))), "connection tracking table in use; at 100 new connections are dropped"),
+    row(Pressure, Full, "conntrack_entries", Count, Gauge(|s| float(Some(s.conntrack.as_ref()?.entries))), "tracked connections"),
+
+    row(Agent, Full, "agent_cpu_time", Milliseconds, Counter(|s| Some(s.agent.as_ref()?.cpu_ms)), "CPU time the agent used; 10 ms in a second is 1 % of a core"),
+    row(Agent, Full, "agent_memory_resident", Bytes, Gauge(|s| float(Some(s.agent.as_ref()?.memory_bytes))), "resident memory of the agent"),
+    row(Agent, Full, "agent_source_failures", Count, Gauge(|s| Some(failures(s))), "sources that could not be read in that second").sparse(),
+    row(Agent, Full, "agent_socket_walk_age", Seconds, Gauge(|s| Some(millis(s.tcp.as_ref()?.age_ms))), "age of the socket counts: walks over many sockets are spaced to stay in budget"),
+];
+
+fn state(snapshot: &Snapshot, of: fn(&TcpStates) -> u64) -> Option<f64> {
+    float(Some(of(&snapshot.tcp.as_ref()?.states)))
+}
+
+/// The highest value among listeners; zero where the table was read and holds none.
+fn worst(snapshot: &Snapshot, of: fn(&Listener) -> Option<f64>) -> Option<f64> {
+    let listeners = snapshot.listeners.as_ref()?;
+    if listeners.is_empty() {
+        return Some(0.0);
+    }
+    listeners.iter().filter_map(of).max_by(f64::total_cmp)
+}
+
+fn failures(snapshot: &Snapshot) -> f64 {
+    let failed = snapshot.sources.iter().filter(|source| source.outcome == SourceOutcome::Failed).count();
+    u32::try_from(failed).map_or(f64::MAX, f64::from)
+}
+
+type CounterOf = fn(&super::counters::KernelCounters) -> Option<u64>;
+
+/// IPv4's and IPv6's counters together; with one family absent, the other's.
+fn both(snapshot: &Snapshot, v4: CounterOf, v6: CounterOf) -> Option<u64> {
+    let counters = snapshot.counters.as_ref()?;
+    match (v4(counters), v6(counters)) {
+        (Some(a), Some(b)) => Some(a.wrapping_add(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "CloudWatch's values are doubles; gauges are far below 2^53")]
+fn float(value: Option<u64>) -> Option<f64> {
+    value.map(|value| value as f64)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds of CPU time or age are far below 2^53")]
+fn millis(value: u64) -> f64 {
+    value as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_fit_cloudwatch() {
+        for (n, metric) in CATALOG.iter().enumerate() {
+            assert!(CATALOG[..n].iter().all(|other| other.name != metric.name), "{} twice", metric.name);
+            assert!(metric.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'));
+            assert!(!metric.meaning.is_empty() && metric.name.len() <= 255);
+        }
+    }
+
+    #[test]
+    fn a_family_that_is_off_does_not_hide_the_other() {
+        let mut snapshot = Snapshot::at(jiff::Timestamp::UNIX_EPOCH, 0);
+        let Reading::Counter(read) = find("udp_no_ports").unwrap().reading else { panic!("a counter") };
+        assert_eq!(read(&snapshot), None);
+        let mut counters = super::super::counters::KernelCounters::default();
+        counters.set("Udp", "NoPorts", 3);
+        snapshot.counters = Some(counters.clone());
+        assert_eq!(read(&snapshot), Some(3));
+        counters.set("Udp6", "NoPorts", 4);
+        snapshot.counters = Some(counters);
+        assert_eq!(read(&snapshot), Some(7));
+    }
+}

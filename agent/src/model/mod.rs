@@ -1,0 +1,12 @@
+//! The words that flow through the agent: plain values, no I/O, no clock, no async runtime.
+//!
+//! A [`snapshot::Snapshot`] is what one tick saw; an [`event::Event`] carries it into the pipeline; a
+//! [`record::Record`] is what leaves. The [`catalog`] names every metric once.
+
+pub mod catalog;
+pub mod counters;
+pub mod distribution;
+pub mod event;
+pub mod interval;
+pub mod record;
+pub mod snapshot;

@@ -1,0 +1,130 @@
+//! A closed interval as `CloudWatch` takes it: a datum for each series that is sent, and one log event that carries
+//! every measurement, sent or not.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::Settings;
+use crate::model::interval::{Interval, ListenerSummary, Published, Series};
+use crate::model::record::{Dimension, LogEvent, MetricDatum, Record, number};
+
+/// Rows of the samples event; what is left out is counted there. A log event may hold 1 MB
+/// (<https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html>) and costs by the byte.
+const MAX_LISTENERS: usize = 50;
+const MAX_INTERFACES: usize = 100;
+
+pub(super) fn metrics(interval: &Interval, settings: &Settings) -> Vec<Record> {
+    let sent = interval.series.iter().filter(|series| series.published == Published::Sent);
+    sent.map(|series| Record::Metric(datum(series, interval, settings))).collect()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are numbers of seconds")]
+fn datum(series: &Series, interval: &Interval, settings: &Settings) -> MetricDatum {
+    let mut dimensions = vec![settings.identity.clone()];
+    if let Some(interface) = &series.interface {
+        dimensions.push(Dimension { name: "interface".into(), value: interface.to_string() });
+    }
+    let (values, counts) = series.distribution.folded().iter().map(|(value, times)| (value, times as f64)).unzip();
+    MetricDatum {
+        namespace: settings.namespace.clone(),
+        metric_name: series.metric.name,
+        dimensions,
+        timestamp: interval.start,
+        values,
+        counts,
+        unit: series.metric.unit.as_str(),
+        storage_resolution: 60,
+    }
+}
+
+/// Minimum, mean and maximum of everything, in one event of the samples log group.
+pub(super) fn samples(interval: &Interval, settings: &Settings) -> LogEvent {
+    let mut host = Map::new();
+    let mut interfaces = Map::new();
+    let mut interfaces_left_out = 0;
+    for series in &interval.series {
+        let target = match &series.interface {
+            None => &mut host,
+            Some(name) => {
+                if !interfaces.contains_key(&**name) && interfaces.len() >= MAX_INTERFACES {
+                    interfaces_left_out += 1;
+                    continue;
+                }
+                match interfaces.entry(name.to_string()).or_insert_with(|| json!({})) {
+                    Value::Object(object) => object,
+                    _ => continue,
+                }
+            }
+        };
+        let d = &series.distribution;
+        let statistics = json!({"min": rounded(d.min()), "mean": rounded(d.mean()), "max": rounded(d.max())});
+        target.insert(series.metric.name.to_owned(), statistics);
+    }
+    let listeners: Vec<ListenerRow> = interval.listeners.iter().take(MAX_LISTENERS).map(ListenerRow::of).collect();
+    let mut message = json!({
+        "type": "samples",
+        "version": 1,
+        settings.identity.name.as_str(): settings.identity.value,
+        "start": interval.start,
+        "seconds": interval.seconds,
+        "samples": interval.samples,
+        "metrics": host,
+        "interfaces": interfaces,
+        "listeners": listeners,
+    });
+    let left_out = json!({
+        "interface_series": interfaces_left_out,
+        "listeners": interval.listeners.len() - listeners.len(),
+    });
+    if let Value::Object(object) = &mut message {
+        if left_out != json!({"interface_series": 0, "listeners": 0}) {
+            object.insert("left_out".into(), left_out);
+        }
+        if !interval.troubles.is_empty() {
+            object.insert("troubles".into(), json!(interval.troubles));
+        }
+    }
+    LogEvent {
+        log_group_name: settings.samples_group.clone(),
+        log_stream_name: stream_name(&settings.identity.value),
+        timestamp: interval.start,
+        message: message.to_string(),
+    }
+}
+
+/// To three decimals: finer than anything we measure, and log events cost by the byte.
+fn rounded(value: f64) -> serde_json::Number {
+    number((value * 1000.0).round() / 1000.0)
+}
+
+/// A log stream named after the host. `:` and `*` are not allowed in a stream's name.
+fn stream_name(host: &str) -> String {
+    host.replace([':', '*'], "_")
+}
+
+#[derive(Serialize)]
+struct ListenerRow<'a> {
+    address: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unit: Option<&'a str>,
+    accept_queue_max: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accept_limit: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    half_open_max: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drops: Option<u64>,
+}
+
+impl<'a> ListenerRow<'a> {
+    fn of(listener: &'a ListenerSummary) -> Self {
+        ListenerRow {
+            address: std::net::SocketAddr::new(listener.address, listener.port).to_string(),
+            unit: listener.unit.as_deref(),
+            accept_queue_max: listener.accept_queue_max,
+            accept_limit: listener.accept_limit,
+            half_open_max: listener.half_open_max,
+            drops: listener.drops,
+        }
+    }
+}

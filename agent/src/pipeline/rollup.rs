@@ -1,0 +1,250 @@
+//! Folds one-second snapshots into intervals aligned to the wall clock.
+//!
+//! A snapshot belongs to the interval that its own wall time falls into, and closes the one before. When the clock is
+//! set back an interval may therefore come twice; each sample is in exactly one of them. Time between samples is
+//! monotonic, so a clock that jumps changes no rate.
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::model::catalog::{CATALOG, Reading};
+use crate::model::distribution::Distribution;
+use crate::model::interval::{Interval, ListenerSummary, Published, Series};
+use crate::model::snapshot::{Interface, Listener, Snapshot, SourceOutcome};
+use crate::rates::Rates;
+
+/// Metric by its place in the catalog, and interface by its name.
+type SeriesKey = (usize, Option<Arc<str>>);
+
+#[derive(Debug)]
+pub(super) struct Rollup {
+    seconds: u32,
+    open: Option<Open>,
+    rates: Rates<CounterKey>,
+    listener_drops: Rates<(IpAddr, u16)>,
+    last_monotonic_ms: u64,
+}
+
+/// A counter by the thing it counts at, which outlives its name.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct CounterKey {
+    metric: usize,
+    interface: Option<InterfaceId>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum InterfaceId {
+    Index(u32),
+    Name(Arc<str>),
+}
+
+#[derive(Debug)]
+struct Open {
+    start: Timestamp,
+    first: Timestamp,
+    last: Timestamp,
+    samples: u32,
+    series: BTreeMap<SeriesKey, Distribution>,
+    listeners: BTreeMap<(IpAddr, u16), ListenerSummary>,
+    troubles: Vec<String>,
+}
+
+impl Rollup {
+    pub(super) fn new(seconds: u32) -> Self {
+        Rollup {
+            seconds: seconds.max(1),
+            open: None,
+            rates: Rates::default(),
+            listener_drops: Rates::default(),
+            last_monotonic_ms: 0,
+        }
+    }
+
+    /// Adds a snapshot; gives the interval that it closes.
+    pub(super) fn observe(&mut self, snapshot: &Snapshot) -> Option<Interval> {
+        if snapshot.monotonic_ms < self.last_monotonic_ms {
+            self.rates.clear();
+            self.listener_drops.clear();
+        }
+        self.last_monotonic_ms = snapshot.monotonic_ms;
+
+        let start = interval_start(snapshot.time, self.seconds);
+        let closed = match &self.open {
+            Some(open) if open.start != start => self.close(),
+            _ => None,
+        };
+        let mut open = self.open.take().unwrap_or_else(|| Open::new(start, snapshot.time));
+        open.last = snapshot.time;
+        open.samples += 1;
+        open.troubles = troubles(snapshot);
+        self.add_measurements(&mut open, snapshot);
+        self.add_listeners(&mut open, snapshot);
+        self.open = Some(open);
+        closed
+    }
+
+    /// Closes the open interval.
+    pub(super) fn close(&mut self) -> Option<Interval> {
+        self.open.take().map(|open| open.summary(self.seconds, true))
+    }
+
+    /// The open interval so far.
+    pub(super) fn preview(&self) -> Option<Interval> {
+        self.open.as_ref().map(|open| open.summary(self.seconds, false))
+    }
+
+    fn add_measurements(&mut self, open: &mut Open, snapshot: &Snapshot) {
+        let interfaces: Vec<(InterfaceId, Arc<str>, &Interface)> =
+            snapshot.interfaces.iter().flatten().map(identify).collect();
+        if snapshot.interfaces.is_some() {
+            let there: HashSet<&InterfaceId> = interfaces.iter().map(|(id, _, _)| id).collect();
+            self.rates.retain(|key| key.interface.as_ref().is_none_or(|id| there.contains(id)));
+        }
+        let now = snapshot.monotonic_ms;
+        for (metric, row) in CATALOG.iter().enumerate() {
+            match row.reading {
+                Reading::Gauge(read) => open.add_gauge((metric, None), read(snapshot)),
+                Reading::Counter(read) => {
+                    open.add_counter(&mut self.rates, (metric, None), None, read(snapshot), now);
+                }
+                Reading::InterfaceGauge(read) => {
+                    for (_, name, interface) in &interfaces {
+                        open.add_gauge((metric, Some(name.clone())), read(interface));
+                    }
+                }
+                Reading::InterfaceCounter(read) => {
+                    for (id, name, interface) in &interfaces {
+                        let key = (metric, Some(name.clone()));
+                        open.add_counter(&mut self.rates, key, Some(id.clone()), read(interface), now);
+                    }
+                }
+            }
+        }
+    }
+
+    fn add_listeners(&mut self, open: &mut Open, snapshot: &Snapshot) {
+        let Some(listeners) = &snapshot.listeners else { return };
+        let there: HashSet<(IpAddr, u16)> = listeners.iter().map(|l| (l.address, l.port)).collect();
+        self.listener_drops.retain(|key| there.contains(key));
+        for listener in listeners {
+            let key = (listener.address, listener.port);
+            let growth = listener.drops.and_then(|drops| self.listener_drops.growth(key, drops, snapshot.monotonic_ms));
+            let summary = open.listeners.entry(key).or_insert_with(|| empty_summary(listener));
+            summary.unit.clone_from(&listener.unit);
+            summary.accept_limit = listener.accept_limit;
+            summary.accept_queue_max = summary.accept_queue_max.max(listener.accept_queue);
+            summary.half_open_max = summary.half_open_max.max(listener.half_open);
+            summary.accept_utilization_max =
+                summary.accept_utilization_max.max(listener.accept_utilization.unwrap_or(0.0));
+            summary.syn_utilization_max =
+                summary.syn_utilization_max.max(listener.syn_utilization().unwrap_or(0.0));
+            if listener.drops.is_some() {
+                *summary.drops.get_or_insert(0) += growth.map_or(0, |growth| growth.amount);
+            }
+        }
+    }
+}
+
+impl Open {
+    fn new(start: Timestamp, first: Timestamp) -> Self {
+        Open {
+            start,
+            first,
+            last: first,
+            samples: 0,
+            series: BTreeMap::new(),
+            listeners: BTreeMap::new(),
+            troubles: Vec::new(),
+        }
+    }
+
+    fn add_gauge(&mut self, key: SeriesKey, value: Option<f64>) {
+        if let Some(value) = value {
+            self.series.entry(key).or_default().add(value);
+        }
+    }
+
+    fn add_counter(
+        &mut self,
+        rates: &mut Rates<CounterKey>,
+        key: SeriesKey,
+        interface: Option<InterfaceId>,
+        value: Option<u64>,
+        now: u64,
+    ) {
+        let counter = CounterKey { metric: key.0, interface };
+        if let Some(growth) = value.and_then(|value| rates.growth(counter, value, now)) {
+            self.series.entry(key).or_default().add_growth(growth.amount, growth.ticks);
+        }
+    }
+
+    fn summary(&self, seconds: u32, closed: bool) -> Interval {
+        let series = self.series.iter().filter_map(|((metric, interface), distribution)| {
+            Some(Series {
+                metric: CATALOG.get(*metric)?,
+                interface: interface.clone(),
+                distribution: distribution.clone(),
+                published: Published::NotChosen,
+            })
+        });
+        let mut listeners: Vec<ListenerSummary> = self.listeners.values().cloned().collect();
+        listeners.sort_by(|a, b| fullness(b).total_cmp(&fullness(a)));
+        Interval {
+            start: self.start,
+            closed,
+            seconds,
+            first: self.first,
+            last: self.last,
+            samples: self.samples,
+            series: series.collect(),
+            listeners,
+            troubles: self.troubles.clone(),
+        }
+    }
+}
+
+/// Where the interval of `seconds` that holds `time` begins.
+fn interval_start(time: Timestamp, seconds: u32) -> Timestamp {
+    // as_second truncates towards zero; a clock before 1970 must still be rounded down.
+    let second = time.as_millisecond().div_euclid(1000);
+    let start = second - second.rem_euclid(i64::from(seconds));
+    Timestamp::from_second(start).unwrap_or(time)
+}
+
+fn identify(interface: &Interface) -> (InterfaceId, Arc<str>, &Interface) {
+    let name: Arc<str> = interface.name.as_str().into();
+    let id = interface.index.map_or_else(|| InterfaceId::Name(name.clone()), InterfaceId::Index);
+    (id, name, interface)
+}
+
+fn fullness(listener: &ListenerSummary) -> f64 {
+    listener.accept_utilization_max.max(listener.syn_utilization_max)
+}
+
+fn empty_summary(listener: &Listener) -> ListenerSummary {
+    ListenerSummary {
+        address: listener.address,
+        port: listener.port,
+        unit: None,
+        accept_queue_max: 0,
+        accept_limit: None,
+        accept_utilization_max: 0.0,
+        half_open_max: None,
+        syn_utilization_max: 0.0,
+        drops: None,
+    }
+}
+
+fn troubles(snapshot: &Snapshot) -> Vec<String> {
+    let bad = |outcome| matches!(outcome, SourceOutcome::Failed | SourceOutcome::Degraded);
+    let text = |message: &Option<String>| message.clone().unwrap_or_default();
+    snapshot
+        .sources
+        .iter()
+        .filter(|source| bad(source.outcome))
+        .map(|source| format!("{}: {}", source.name, text(&source.message)))
+        .collect()
+}

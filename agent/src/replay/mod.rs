@@ -1,0 +1,110 @@
+//! Recordings: what `run --record FILE` writes, and what replay will read.
+//!
+//! # Format, version 1
+//!
+//! UTF-8 text, one JSON object a line.
+//! - The first line is the [`Header`]: `format` is `"vpcwatch-recording"`, `version` is 1, then the version of the
+//!   agent that wrote it and the facts of its host.
+//! - Each further line is a [`Snapshot`](crate::model::snapshot::Snapshot), in the order in which they were taken.
+//!   Times are RFC 3339 in UTC; counters are cumulative, as the kernel gave them; what was not read is absent.
+//!
+//! Version 1 may grow by fields that are optional; a reader passes over those that it does not know. Anything else
+//! raises the version, and a reader refuses versions above its own. A recording may end in the middle of a line, if
+//! its writer was killed or its disk was full; all lines before are good.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::host::facts::HostFacts;
+use crate::model::snapshot::Snapshot;
+
+/// `format` of every recording.
+pub const FORMAT: &str = "vpcwatch-recording";
+/// The version that we write.
+pub const VERSION: u32 = 1;
+
+/// First line of a recording.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// [`FORMAT`].
+    pub format: String,
+    /// [`VERSION`].
+    pub version: u32,
+    /// Version of the agent that wrote it.
+    pub agent: String,
+    /// The host it was written on.
+    pub host: HostFacts,
+}
+
+/// Why a recording cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The file could not be made or opened.
+    #[error("cannot write the recording {path}: {error}; choose another file, or a folder that this user may write to")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// Something is there already.
+    #[error("the recording {0} exists already and is not empty; choose another name, or remove it")]
+    Exists(PathBuf),
+    /// Writing failed later.
+    #[error("the recording {path} ends at {snapshots} snapshots: {error}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Whole snapshots in it.
+        snapshots: u64,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// Writes a recording.
+#[derive(Debug)]
+pub struct Recorder {
+    path: PathBuf,
+    file: BufWriter<File>,
+    snapshots: u64,
+}
+
+impl Recorder {
+    /// Begins a recording. A file that holds something is not overwritten; pipes and devices are written to. Only
+    /// its owner may read the new file: it tells what this host talks to.
+    pub fn create(path: &Path, host: HostFacts) -> Result<Self, RecordError> {
+        let open = |error| RecordError::Open { path: path.to_owned(), error };
+        if let Ok(metadata) = path.metadata() {
+            let kind = metadata.file_type();
+            if !kind.is_fifo() && !kind.is_char_device() && metadata.len() > 0 {
+                return Err(RecordError::Exists(path.to_owned()));
+            }
+        }
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map_err(open)?;
+        let mut recorder = Recorder { path: path.to_owned(), file: BufWriter::new(file), snapshots: 0 };
+        let agent = env!("CARGO_PKG_VERSION").to_owned();
+        recorder.line(&Header { format: FORMAT.into(), version: VERSION, agent, host })?;
+        Ok(recorder)
+    }
+
+    /// Appends one snapshot, and hands it to the operating system.
+    pub fn snapshot(&mut self, snapshot: &Snapshot) -> Result<(), RecordError> {
+        self.line(snapshot)?;
+        self.snapshots += 1;
+        Ok(())
+    }
+
+    fn line(&mut self, value: &impl Serialize) -> Result<(), RecordError> {
+        let mut write = || -> io::Result<()> {
+            serde_json::to_writer(&mut self.file, value)?;
+            self.file.write_all(b"\n")?;
+            self.file.flush()
+        };
+        write().map_err(|error| RecordError::Write { path: self.path.clone(), snapshots: self.snapshots, error })
+    }
+}

@@ -1,0 +1,4 @@
+//! Where records go. Receives [`crate::model::record::Record`]s; hands on nothing.
+
+pub mod stdout;
+mod table;

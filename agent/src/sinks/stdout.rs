@@ -1,0 +1,51 @@
+//! Standard output, for a dry run: a table for people, or one JSON object a line as `CloudWatch` would get it.
+
+use std::io::{self, Write};
+
+use super::table;
+use crate::model::record::Record;
+
+/// How records are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// An aligned table of each interval.
+    Table,
+    /// One JSON object a line, each a metric datum or a log event.
+    Json,
+}
+
+/// Writes records as text.
+#[derive(Debug)]
+pub struct Stdout<W> {
+    output: Output,
+    to: W,
+    tables: u32,
+}
+
+impl<W: Write> Stdout<W> {
+    /// Shows records on `to` (which strips the colours if nobody would see them).
+    pub fn new(output: Output, to: W) -> Self {
+        Stdout { output, to, tables: 0 }
+    }
+
+    /// Shows one record, if this kind of output has it. An error of the kind `BrokenPipe` means that nobody reads.
+    pub fn show(&mut self, record: &Record) -> io::Result<()> {
+        match (self.output, record) {
+            (Output::Json, Record::Metric(datum)) => self.line(datum),
+            (Output::Json, Record::Log(event)) => self.line(event),
+            (Output::Table, Record::Summary(interval)) => {
+                self.tables += 1;
+                self.to.write_all(table::render(interval, self.tables == 1).as_bytes())?;
+                self.to.flush()
+            }
+            (Output::Json, Record::Summary(_)) | (Output::Table, _) => Ok(()),
+        }
+    }
+
+    fn line(&mut self, value: &impl serde::Serialize) -> io::Result<()> {
+        let mut text = serde_json::to_vec(value)?;
+        text.push(b'\n');
+        self.to.write_all(&text)?;
+        self.to.flush()
+    }
+}

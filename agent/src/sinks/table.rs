@@ -1,0 +1,200 @@
+//! An interval as a table for reading.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+use anstyle::{AnsiColor, Style};
+
+use crate::model::catalog::{Group, Unit};
+use crate::model::interval::{Interval, ListenerSummary, Published, Series};
+
+const NAME: usize = 40;
+const VALUE: usize = 11;
+/// Listeners shown; the fullest come first.
+const LISTENERS: usize = 12;
+
+const BOLD: Style = Style::new().bold();
+const HEADING: Style = AnsiColor::Cyan.on_default().bold();
+const DIM: Style = Style::new().dimmed();
+const SENT: Style = AnsiColor::Green.on_default();
+const ALERT: Style = AnsiColor::Yellow.on_default().bold();
+
+/// The table as text with colours; `first` adds the legend.
+pub(super) fn render(interval: &Interval, first: bool) -> String {
+    let mut table = Table(String::new());
+    table.title(interval);
+    table.group("TCP STATES", interval, Group::TcpStates);
+    table.group("LISTENERS", interval, Group::Listeners);
+    table.listeners(&interval.listeners);
+    table.group("INTERFACES", interval, Group::Interfaces);
+    table.group("PRESSURE", interval, Group::Pressure);
+    table.group("AGENT", interval, Group::Agent);
+    for trouble in &interval.troubles {
+        table.line(format_args!("{ALERT}! {}{ALERT:#}", printable(trouble)));
+    }
+    if first {
+        table.line(format_args!(""));
+        table.line(format_args!(
+            "{SENT}●{SENT:#} sent as a metric   {DIM}· sparse: sent once it is not zero   ○ only in the samples log event{DIM:#}"
+        ));
+        table.line(format_args!(
+            "{DIM}Values are one-second samples; those with /s are growth per second. --output json shows what CloudWatch gets.{DIM:#}"
+        ));
+    }
+    table.line(format_args!(""));
+    table.0
+}
+
+struct Table(String);
+
+impl Table {
+    fn line(&mut self, text: std::fmt::Arguments) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.0, "{text}");
+    }
+
+    fn title(&mut self, interval: &Interval) {
+        let sent = interval.series.iter().filter(|series| series.published == Published::Sent).count();
+        let what = if interval.closed { "" } else { "  (first look: the open interval so far)" };
+        self.line(format_args!(
+            "{BOLD}{} to {}{BOLD:#}  {} samples, {sent} metrics sent{what}",
+            interval.first.strftime("%Y-%m-%d %H:%M:%S"),
+            interval.last.strftime("%H:%M:%S UTC"),
+            interval.samples,
+        ));
+    }
+
+    fn group(&mut self, heading: &str, interval: &Interval, group: Group) {
+        let series: Vec<&Series> = interval.series.iter().filter(|series| series.metric.group == group).collect();
+        if series.is_empty() {
+            return;
+        }
+        self.line(format_args!(
+            "\n{HEADING}{heading:<width$}{HEADING:#}{DIM}{:>VALUE$}{:>VALUE$}{:>VALUE$}{:>VALUE$}{DIM:#}",
+            "min",
+            "mean",
+            "p99",
+            "max",
+            width = NAME + 2
+        ));
+        let mut interfaces: Vec<Option<&str>> = series.iter().map(|series| series.interface.as_deref()).collect();
+        interfaces.sort_unstable();
+        interfaces.dedup();
+        for interface in interfaces {
+            if let Some(name) = interface {
+                self.line(format_args!("{BOLD}{}{BOLD:#}", printable(name)));
+            }
+            let here = series.iter().filter(|series| series.interface.as_deref() == interface);
+            let (quiet, shown): (Vec<&Series>, Vec<&Series>) = here.partition(|series| is_quiet(series));
+            shown.into_iter().for_each(|series| self.series(series));
+            if !quiet.is_empty() {
+                self.line(format_args!("{DIM}  {} more at zero{DIM:#}", quiet.len()));
+            }
+        }
+    }
+
+    fn series(&mut self, series: &Series) {
+        let (mark, style) = match series.published {
+            Published::Sent => ("●", SENT),
+            Published::SparseZero => ("·", DIM),
+            Published::NotChosen => ("○", DIM),
+        };
+        let metric = series.metric;
+        let d = &series.distribution;
+        let name_style = if metric.sparse && d.max() > 0.0 { ALERT } else { Style::new() };
+        let value = |value: f64| quantity(value, metric.unit);
+        let per_second = if metric.reading.is_counter() { "/s" } else { "" };
+        self.line(format_args!(
+            "{style}{mark}{style:#} {name_style}{:<NAME$}{name_style:#}{:>VALUE$}{:>VALUE$}{:>VALUE$}{:>VALUE$} {DIM}{per_second}{DIM:#}",
+            metric.name,
+            value(d.min()),
+            value(d.mean()),
+            value(d.percentile(99.0)),
+            value(d.max()),
+        ));
+    }
+
+    fn listeners(&mut self, listeners: &[ListenerSummary]) {
+        if listeners.is_empty() {
+            return;
+        }
+        self.line(format_args!(
+            "{DIM}  {:<NAME$}{:>VALUE$}{:>VALUE$}{:>VALUE$}{:>VALUE$}  unit{DIM:#}",
+            "address", "accept q.", "limit", "half-open", "drops"
+        ));
+        for listener in listeners.iter().take(LISTENERS) {
+            let or_none = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
+            let address = SocketAddr::new(listener.address, listener.port).to_string();
+            let full = listener.accept_utilization_max.max(listener.syn_utilization_max) >= 80.0;
+            let style = if full || listener.drops.unwrap_or(0) > 0 { ALERT } else { Style::new() };
+            self.line(format_args!(
+                "  {style}{address:<NAME$}{style:#}{:>VALUE$}{:>VALUE$}{:>VALUE$}{:>VALUE$}  {}",
+                listener.accept_queue_max,
+                or_none(listener.accept_limit.map(u64::from)),
+                or_none(listener.half_open_max.map(u64::from)),
+                or_none(listener.drops),
+                printable(listener.unit.as_deref().unwrap_or("-")),
+            ));
+        }
+        if let Some(more) = listeners.len().checked_sub(LISTENERS).filter(|more| *more > 0) {
+            self.line(format_args!("{DIM}  {more} more, none fuller{DIM:#}"));
+        }
+    }
+}
+
+/// Sparse and zero throughout: counted, not shown.
+fn is_quiet(series: &&Series) -> bool {
+    series.metric.sparse && series.distribution.min() == 0.0 && series.distribution.max() == 0.0
+}
+
+/// A number as people read it: few digits, and the unit where it is not a plain count.
+fn quantity(value: f64, unit: Unit) -> String {
+    let suffix = match unit {
+        Unit::Bytes => "B",
+        Unit::Count => "",
+        Unit::Milliseconds => " ms",
+        Unit::Percent => " %",
+        Unit::Seconds => " s",
+    };
+    let mut scaled = value;
+    let mut prefix = "";
+    // Counts and times are shown in full as long as they fit; bytes are scaled as soon as they can be.
+    let least = if unit == Unit::Bytes { 1000.0 } else { 1_000_000.0 };
+    if value.abs() >= least {
+        for next in ["k", "M", "G", "T", "P"] {
+            if scaled.abs() < 1000.0 {
+                break;
+            }
+            (scaled, prefix) = (scaled / 1000.0, next);
+        }
+    }
+    let gap = if unit == Unit::Bytes { " " } else { "" };
+    let decimals = usize::from(scaled.fract() != 0.0 && (scaled.abs() < 1000.0 || !prefix.is_empty()));
+    format!("{scaled:.decimals$}{gap}{prefix}{suffix}")
+}
+
+/// Text from the kernel or a file, without characters that would steer a terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities() {
+        for (value, unit, text) in [
+            (0.0, Unit::Count, "0"),
+            (12.25, Unit::Count, "12.2"),
+            (123_456.0, Unit::Count, "123456"),
+            (1_234_567.0, Unit::Count, "1.2M"),
+            (999.0, Unit::Bytes, "999 B"),
+            (1536.0, Unit::Bytes, "1.5 kB"),
+            (2e9, Unit::Bytes, "2 GB"),
+            (99.5, Unit::Percent, "99.5 %"),
+        ] {
+            assert_eq!(quantity(value, unit), text);
+        }
+    }
+}
