@@ -3,7 +3,6 @@
 //! Stages run on one thread; standard output has one of its own, so that a terminal that is held up holds up nothing
 //! but the queue before it.
 
-use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -99,30 +98,30 @@ impl DryRun {
         let (records, outgoing) = mpsc::channel(RECORDS);
         let mut printed = print_on_a_thread(Stdout::new(self.output, anstream::stdout()), outgoing)?;
         let stages = async {
-            let (sampled, ()) = tokio::join!(
+            let (outcome, ()) = tokio::join!(
                 sample_each_second(sampler, recorder, events, stopped),
                 process(pipeline, incoming, records)
             );
-            sampled
+            outcome
         };
         tokio::pin!(stages);
 
         // Run until something asks to stop. The stages and the printer end by themselves only for a reason.
-        let mut sampled = None;
+        let mut ended = None;
         tokio::select! {
             () = signals.next() => {}
             () = sleep_or_forever(self.stop_after) => {}
-            result = &mut stages => sampled = Some(result),
+            result = &mut stages => ended = Some(result),
             result = &mut printed => return output_ended(result),
         }
         // Stop the source; closing channels stop the rest, in order.
         let _ = stop.send(true);
         let drained = async {
-            let sampled = match sampled {
+            let outcome = match ended {
                 Some(result) => result,
                 None => stages.await,
             };
-            output_ended(printed.await).and_then(|end| sampled.map(|()| end))
+            output_ended(printed.await).and_then(|end| outcome.map(|()| end))
         };
         tokio::select! {
             result = timeout(DEADLINE, drained) => result.unwrap_or_else(|_| {
@@ -188,7 +187,10 @@ async fn process(mut pipeline: Pipeline, mut events: mpsc::Receiver<Event>, reco
     let _ = send_all(&records, pipeline.finish()).await;
 }
 
-async fn send_all(to: &mpsc::Sender<Record>, records: Vec<Record>) -> Result<(), mpsc::error::SendError<Record>> {
+async fn send_all(
+    to: &mpsc::Sender<Record>,
+    records: Vec<Record>,
+) -> Result<(), mpsc::error::SendError<Record>> {
     for record in records {
         to.send(record).await?;
     }
@@ -211,7 +213,10 @@ fn print_on_a_thread<W: io::Write + Send + 'static>(
         };
         let _ = ended.send(print_all());
     };
-    std::thread::Builder::new().name("stdout".into()).spawn(print).context("failed to start the output's thread")?;
+    std::thread::Builder::new()
+        .name("stdout".into())
+        .spawn(print)
+        .context("failed to start the output's thread")?;
     Ok(result)
 }
 
@@ -225,12 +230,10 @@ fn output_ended(result: Result<io::Result<()>, oneshot::error::RecvError>) -> an
     }
 }
 
-fn sleep_or_forever(duration: Option<Duration>) -> impl Future<Output = ()> {
-    async move {
-        match duration {
-            Some(duration) => sleep(duration).await,
-            None => std::future::pending().await,
-        }
+async fn sleep_or_forever(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => sleep(duration).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -243,7 +246,10 @@ struct Signals {
 impl Signals {
     fn listen() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("failed to listen for signals");
-        Ok(Signals { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+        Ok(Signals {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
     }
 
     async fn next(&mut self) {

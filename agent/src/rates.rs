@@ -68,7 +68,7 @@ fn difference(before: u64, now: u64) -> Option<u64> {
     const WRAP: u64 = 1 << 32;
     if now >= before {
         Some(now - before)
-    } else if before < WRAP && before >= WRAP / 2 && now < WRAP / 2 && before - now > WRAP / 2 {
+    } else if (WRAP / 2..WRAP).contains(&before) && before - now > WRAP / 2 {
         Some(WRAP - before + now)
     } else if before - now < before / 2 {
         None
@@ -111,7 +111,12 @@ mod tests {
     fn a_reading_out_of_order_is_counted_once() {
         let mut rates = Rates::default();
         let readings = [1000, 1010, 1005, 1020];
-        let sum: u64 = readings.iter().zip(0..).filter_map(|(now, t)| rates.growth((), *now, t * 1000)).map(|g| g.amount).sum();
+        let sum: u64 = readings
+            .iter()
+            .zip(0..)
+            .filter_map(|(now, t)| rates.growth((), *now, t * 1000))
+            .map(|g| g.amount)
+            .sum();
         assert_eq!(sum, 20);
     }
 

@@ -1,1 +1,18 @@
+//! The harness: fixtures and goldens, the pipeline run over a recording, and network namespaces.
 
+pub mod golden;
+pub mod kernel;
+pub mod namespace;
+pub mod recording;
+
+use std::path::PathBuf;
+
+/// The folder `tests/` of this checkout.
+pub fn tests() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A file or tree below `tests/fixtures`.
+pub fn fixture(name: &str) -> PathBuf {
+    tests().join("fixtures").join(name)
+}

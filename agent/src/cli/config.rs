@@ -24,7 +24,10 @@ impl ConfigCommand {
                 common.load()?;
                 let (written, _) = common.layers().read();
                 let changed = written.0.values().filter(|setting| setting.origin != Origin::Default).count();
-                print(&format!("the configuration is good: {changed} of {} options are set\n", written.0.len()))
+                print(&format!(
+                    "the configuration is good: {changed} of {} options are set\n",
+                    written.0.len()
+                ))
             }
             ConfigCommand::Show(common) => show(&common),
         }

@@ -13,8 +13,8 @@ use crate::sinks::stdout::Output;
 #[derive(Debug, Args)]
 pub(super) struct Run {
     /// Print what would be sent instead of sending it: no AWS, no disk, no root needed
-    #[arg(long)]
-    dry_run: bool,
+    #[arg(long = "dry-run")]
+    dry: bool,
     /// Publish this often, "5s"; stands for --set publish.interval=5s
     #[arg(long, value_name = "DURATION")]
     interval: Option<String>,
@@ -45,8 +45,10 @@ impl Run {
             self.common.set.push(("publish.interval".into(), interval));
         }
         let config = self.common.load()?;
-        if !self.dry_run {
-            anyhow::bail!("this version does not send to CloudWatch yet; add --dry-run to see what it would send");
+        if !self.dry {
+            anyhow::bail!(
+                "this version does not send to CloudWatch yet; add --dry-run to see what it would send"
+            );
         }
         let output = match self.output {
             Format::Table => Output::Table,

@@ -40,7 +40,8 @@ impl Checking<'_> {
     /// Reads one key with `read`; a mistake is noted, and gives the type's empty value, which nobody will see.
     fn read<T: Default>(&mut self, key: &str, read: impl FnOnce(&Value) -> Result<T, Wrong>) -> T {
         let Some(setting) = self.written.0.get(key) else {
-            let missing = ("missing from the built-in defaults".to_owned(), "report this as a bug".to_owned());
+            let missing =
+                ("missing from the built-in defaults".to_owned(), "report this as a bug".to_owned());
             self.note(key, Origin::Default, missing);
             return T::default();
         };
@@ -72,7 +73,8 @@ impl Checking<'_> {
         self.read("publish.interval", |value| {
             let cure = || "write whole seconds from 1s to 1h, with the unit: 60s".to_owned();
             let text = plain(value, &cure())?;
-            let duration = humantime::parse_duration(&text).map_err(|error| (format!("{text:?}: {error}"), cure()))?;
+            let duration =
+                humantime::parse_duration(&text).map_err(|error| (format!("{text:?}: {error}"), cure()))?;
             let seconds = u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
             if duration.subsec_nanos() == 0 && (1..=3600).contains(&seconds) {
                 Ok(seconds)
@@ -86,7 +88,10 @@ impl Checking<'_> {
         self.read(key, |value| {
             let pattern = |text: &String| {
                 Pattern::new(text).map_err(|error| {
-                    (format!("{text:?}: {error}"), "write a name in which * and ? stand for characters".to_owned())
+                    (
+                        format!("{text:?}: {error}"),
+                        "write a name in which * and ? stand for characters".to_owned(),
+                    )
                 })
             };
             list(value)?.iter().map(pattern).collect()
@@ -102,12 +107,14 @@ impl Checking<'_> {
             found.map(Some).ok_or_else(|| (format!("there is no set {text:?}"), cure))
         });
         let set = set.unwrap_or(Set::Full);
-        let include = self.read("metrics.include", |value| metrics(value));
+        let include = self.read("metrics.include", metrics);
         let exclude = self.read("metrics.exclude", |value| {
             let names = metrics(value)?;
             match names.iter().find(|name| catalog::find(name).is_some_and(|m| m.set == Set::Essential)) {
                 None => Ok(names),
-                Some(name) => Err((format!("{name} is essential: alarms rest on it"), "take it off this list".into())),
+                Some(name) => {
+                    Err((format!("{name} is essential: alarms rest on it"), "take it off this list".into()))
+                }
             }
         });
         let in_set = CATALOG.iter().filter(|metric| metric.set <= set).map(|metric| metric.name);
@@ -169,8 +176,13 @@ fn log_group(text: &str) -> Result<(), Wrong> {
 /// system's name.
 fn host(text: &str) -> Result<(), Wrong> {
     let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-    if text.is_empty() || (printable && !text.trim().is_empty() && text.len() <= 512 && !text.starts_with(':')) {
+    if text.is_empty()
+        || (printable && !text.trim().is_empty() && text.len() <= 512 && !text.starts_with(':'))
+    {
         return Ok(());
     }
-    Err((format!("{text:?} cannot be a dimension's value"), "write up to 512 ASCII characters, or leave it empty".into()))
+    Err((
+        format!("{text:?} cannot be a dimension's value"),
+        "write up to 512 ASCII characters, or leave it empty".into(),
+    ))
 }

@@ -134,7 +134,8 @@ impl Reading {
 
     fn environment(&mut self, instead: Option<&HashMap<String, String>>) {
         let source = Environment::with_prefix(PREFIX).prefix_separator("__").separator("__");
-        let source = source.source(instead.map(|map| map.iter().map(|(k, v)| (k.clone(), v.clone())).collect()));
+        let source =
+            source.source(instead.map(|map| map.iter().map(|(k, v)| (k.clone(), v.clone())).collect()));
         match source.collect() {
             Ok(layer) => {
                 let mut layer: Vec<(String, Value)> = layer.into_iter().collect();
@@ -175,7 +176,8 @@ impl Reading {
 
     fn is_empty_section(&self, key: &str, value: &Value) -> bool {
         let section = format!("{key}.");
-        matches!(value.kind, ValueKind::Table(_)) && self.written.keys().any(|known| known.starts_with(&section))
+        matches!(value.kind, ValueKind::Table(_))
+            && self.written.keys().any(|known| known.starts_with(&section))
     }
 
     fn cure_for_unknown(&self, key: &str) -> String {
@@ -184,7 +186,8 @@ impl Reading {
             return format!("it is a section: write {inner}");
         }
         let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
-        let distance = |known: &str| if last(known) == last(key) { 0 } else { strsim::osa_distance(known, key) };
+        let distance =
+            |known: &str| if last(known) == last(key) { 0 } else { strsim::osa_distance(known, key) };
         let near = self.written.keys().map(|known| (distance(known), known));
         match near.min() {
             Some((distance, known)) if distance <= 2.max(key.len() / 4) => format!("did you mean {known}?"),

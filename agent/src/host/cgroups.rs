@@ -31,7 +31,8 @@ impl CgroupUnits {
 
     /// The unit that this cgroup is, if the tree has it.
     pub fn unit(&mut self, id: u64, monotonic_ms: u64) -> Option<String> {
-        let due = self.scanned_ms.is_none_or(|scanned| monotonic_ms.saturating_sub(scanned) >= RESCAN_AFTER_MS);
+        let due =
+            self.scanned_ms.is_none_or(|scanned| monotonic_ms.saturating_sub(scanned) >= RESCAN_AFTER_MS);
         if due && !self.names.contains_key(&id) {
             self.scanned_ms = Some(monotonic_ms);
             self.names = self.root.as_deref().map(scan).unwrap_or_default();

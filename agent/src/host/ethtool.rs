@@ -61,7 +61,11 @@ impl Ethtool {
     /// Opens a socket of this network namespace.
     pub fn open() -> io::Result<Self> {
         // Any socket of the namespace carries interface ioctls; an unbound port of loopback receives nothing.
-        Ok(Ethtool { socket: UdpSocket::bind("127.0.0.1:0").or_else(|_| UdpSocket::bind("[::1]:0")).or_else(|_| UdpSocket::bind("0.0.0.0:0"))? })
+        Ok(Ethtool {
+            socket: UdpSocket::bind("127.0.0.1:0")
+                .or_else(|_| UdpSocket::bind("[::1]:0"))
+                .or_else(|_| UdpSocket::bind("0.0.0.0:0"))?,
+        })
     }
 
     /// Who drives `interface`.
@@ -138,8 +142,8 @@ impl Ethtool {
 
 /// Two u32 that lie beside each other, as one u64.
 fn pair(first: u32, second: u32) -> u64 {
-    let ([a, b, c, d], [e, f, g, h]) = (first.to_ne_bytes(), second.to_ne_bytes());
-    u64::from_ne_bytes([a, b, c, d, e, f, g, h])
+    let (first, second) = (u64::from(first), u64::from(second));
+    if cfg!(target_endian = "little") { first | second << 32 } else { first << 32 | second }
 }
 
 fn reconfigured() -> io::Error {

@@ -32,7 +32,11 @@ impl PartialOrd for Ordered {
     }
 }
 
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "counts are below 2^53, and values are checked before they are taken as whole numbers")]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "counts are below 2^53, and values are checked before they are taken as whole numbers"
+)]
 #[expect(clippy::cast_sign_loss, reason = "ranks are positive")]
 impl Distribution {
     /// Counts one value. What CloudWatch refuses (NaN, infinities, beyond 2^360) is left out.

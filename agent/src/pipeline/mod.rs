@@ -65,7 +65,8 @@ impl Pipeline {
     pub fn preview(&self) -> Option<Interval> {
         let mut interval = self.rollup.preview()?;
         for series in &mut interval.series {
-            series.published = self.sparse.clone().decide(&self.settings, series, interval.start, interval.seconds);
+            series.published =
+                self.sparse.clone().decide(&self.settings, series, interval.start, interval.seconds);
         }
         Some(interval)
     }

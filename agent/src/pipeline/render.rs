@@ -24,7 +24,8 @@ fn datum(series: &Series, interval: &Interval, settings: &Settings) -> MetricDat
     if let Some(interface) = &series.interface {
         dimensions.push(Dimension { name: "interface".into(), value: interface.to_string() });
     }
-    let (values, counts) = series.distribution.folded().iter().map(|(value, times)| (value, times as f64)).unzip();
+    let (values, counts) =
+        series.distribution.folded().iter().map(|(value, times)| (value, times as f64)).unzip();
     MetricDatum {
         namespace: settings.namespace.clone(),
         metric_name: series.metric.name,
@@ -60,7 +61,8 @@ pub(super) fn samples(interval: &Interval, settings: &Settings) -> LogEvent {
         let statistics = json!({"min": rounded(d.min()), "mean": rounded(d.mean()), "max": rounded(d.max())});
         target.insert(series.metric.name.to_owned(), statistics);
     }
-    let listeners: Vec<ListenerRow> = interval.listeners.iter().take(MAX_LISTENERS).map(ListenerRow::of).collect();
+    let listeners: Vec<ListenerRow> =
+        interval.listeners.iter().take(MAX_LISTENERS).map(ListenerRow::of).collect();
     let mut message = json!({
         "type": "samples",
         "version": 1,

@@ -131,7 +131,9 @@ impl Rollup {
         self.listener_drops.retain(|key| there.contains(key));
         for listener in listeners {
             let key = (listener.address, listener.port);
-            let growth = listener.drops.and_then(|drops| self.listener_drops.growth(key, drops, snapshot.monotonic_ms));
+            let growth = listener
+                .drops
+                .and_then(|drops| self.listener_drops.growth(key, drops, snapshot.monotonic_ms));
             let summary = open.listeners.entry(key).or_insert_with(|| empty_summary(listener));
             summary.unit.clone_from(&listener.unit);
             summary.accept_limit = listener.accept_limit;

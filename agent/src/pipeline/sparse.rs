@@ -23,7 +23,13 @@ pub struct Sparse {
 
 impl Sparse {
     /// Decides for one series of the interval that begins at `start`.
-    pub fn decide(&mut self, settings: &Settings, series: &Series, start: Timestamp, seconds: u32) -> Published {
+    pub fn decide(
+        &mut self,
+        settings: &Settings,
+        series: &Series,
+        start: Timestamp,
+        seconds: u32,
+    ) -> Published {
         let metric = series.metric;
         if !settings.chosen.contains(metric.name) {
             return Published::NotChosen;
@@ -33,7 +39,8 @@ impl Sparse {
         }
         let start = start.as_second();
         // What lies further ahead than the rule can reach was written before the clock was set back.
-        self.until.retain(|_, until| *until > start && *until - start <= HOUR + AT_LEAST + i64::from(seconds));
+        self.until
+            .retain(|_, until| *until > start && *until - start <= HOUR + AT_LEAST + i64::from(seconds));
         let key = (metric.name, series.interface.clone());
         let distribution = &series.distribution;
         if distribution.max() != 0.0 || distribution.min() != 0.0 {
@@ -78,7 +85,7 @@ mod tests {
 
     #[test]
     fn silent_while_zero() {
-        assert_eq!(sent(0..200, &[]), []);
+        assert!(sent(0..200, &[]).is_empty());
     }
 
     #[test]

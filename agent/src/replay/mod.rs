@@ -44,7 +44,9 @@ pub struct Header {
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// The file could not be made or opened.
-    #[error("cannot write the recording {path}: {error}; choose another file, or a folder that this user may write to")]
+    #[error(
+        "cannot write the recording {path}: {error}; choose another file, or a folder that this user may write to"
+    )]
     Open {
         /// The file.
         path: PathBuf,
@@ -85,7 +87,13 @@ impl Recorder {
                 return Err(RecordError::Exists(path.to_owned()));
             }
         }
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map_err(open)?;
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+            .map_err(open)?;
         let mut recorder = Recorder { path: path.to_owned(), file: BufWriter::new(file), snapshots: 0 };
         let agent = env!("CARGO_PKG_VERSION").to_owned();
         recorder.line(&Header { format: FORMAT.into(), version: VERSION, agent, host })?;
@@ -105,6 +113,10 @@ impl Recorder {
             self.file.write_all(b"\n")?;
             self.file.flush()
         };
-        write().map_err(|error| RecordError::Write { path: self.path.clone(), snapshots: self.snapshots, error })
+        write().map_err(|error| RecordError::Write {
+            path: self.path.clone(),
+            snapshots: self.snapshots,
+            error,
+        })
     }
 }

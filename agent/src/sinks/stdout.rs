@@ -22,6 +22,11 @@ pub struct Stdout<W> {
     tables: u32,
 }
 
+/// A writer that takes the colours out of what passes.
+pub fn without_colours<W: Write>(to: W) -> anstream::StripStream<W> {
+    anstream::StripStream::new(to)
+}
+
 impl<W: Write> Stdout<W> {
     /// Shows records on `to` (which strips the colours if nobody would see them).
     pub fn new(output: Output, to: W) -> Self {

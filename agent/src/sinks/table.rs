@@ -50,7 +50,9 @@ struct Table(String);
 impl Table {
     fn line(&mut self, text: std::fmt::Arguments) {
         // Writing to a String cannot fail.
-        let _ = writeln!(self.0, "{text}");
+        let _ = write!(self.0, "{text}");
+        self.0.truncate(self.0.trim_end_matches(' ').len());
+        self.0.push('\n');
     }
 
     fn title(&mut self, interval: &Interval) {
@@ -65,7 +67,8 @@ impl Table {
     }
 
     fn group(&mut self, heading: &str, interval: &Interval, group: Group) {
-        let series: Vec<&Series> = interval.series.iter().filter(|series| series.metric.group == group).collect();
+        let series: Vec<&Series> =
+            interval.series.iter().filter(|series| series.metric.group == group).collect();
         if series.is_empty() {
             return;
         }
@@ -77,7 +80,8 @@ impl Table {
             "max",
             width = NAME + 2
         ));
-        let mut interfaces: Vec<Option<&str>> = series.iter().map(|series| series.interface.as_deref()).collect();
+        let mut interfaces: Vec<Option<&str>> =
+            series.iter().map(|series| series.interface.as_deref()).collect();
         interfaces.sort_unstable();
         interfaces.dedup();
         for interface in interfaces {
@@ -103,9 +107,10 @@ impl Table {
         let d = &series.distribution;
         let name_style = if metric.sparse && d.max() > 0.0 { ALERT } else { Style::new() };
         let value = |value: f64| quantity(value, metric.unit);
-        let per_second = if metric.reading.is_counter() { "/s" } else { "" };
+        // A space only before text, so that no line ends in one.
+        let per_second = if metric.reading.is_counter() { " /s" } else { "" };
         self.line(format_args!(
-            "{style}{mark}{style:#} {name_style}{:<NAME$}{name_style:#}{:>VALUE$}{:>VALUE$}{:>VALUE$}{:>VALUE$} {DIM}{per_second}{DIM:#}",
+            "{style}{mark}{style:#} {name_style}{:<NAME$}{name_style:#}{:>VALUE$}{:>VALUE$}{:>VALUE$}{:>VALUE$}{DIM}{per_second}{DIM:#}",
             metric.name,
             value(d.min()),
             value(d.mean()),
@@ -123,7 +128,8 @@ impl Table {
             "address", "accept q.", "limit", "half-open", "drops"
         ));
         for listener in listeners.iter().take(LISTENERS) {
-            let or_none = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
+            let or_none =
+                |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
             let address = SocketAddr::new(listener.address, listener.port).to_string();
             let full = listener.accept_utilization_max.max(listener.syn_utilization_max) >= 80.0;
             let style = if full || listener.drops.unwrap_or(0) > 0 { ALERT } else { Style::new() };
@@ -143,7 +149,7 @@ impl Table {
 }
 
 /// Sparse and zero throughout: counted, not shown.
-fn is_quiet(series: &&Series) -> bool {
+fn is_quiet(series: &Series) -> bool {
     series.metric.sparse && series.distribution.min() == 0.0 && series.distribution.max() == 0.0
 }
 

@@ -22,7 +22,8 @@ impl Source for AgentUsageSource {
     }
 
     fn read(&mut self, into: &mut Snapshot) -> Result<(), SourceError> {
-        let unknown = || SourceError::Failed("the agent's own process is not in /proc; is /proc mounted?".into());
+        let unknown =
+            || SourceError::Failed("the agent's own process is not in /proc; is /proc mounted?".into());
         let own = self.own.ok_or_else(unknown)?;
         let what = ProcessRefreshKind::nothing().with_cpu().with_memory().without_tasks();
         let system = self.system.as_mut().ok_or_else(unknown)?;

@@ -17,7 +17,9 @@ impl ConntrackSource {
     fn value(&self, name: &str) -> Result<u64, SourceError> {
         let path = self.paths.proc_sys("net/netfilter").join(name);
         let text = read_text(&path)?;
-        text.trim().parse().map_err(|_| SourceError::Failed(format!("{}: {text:.40?} is not a number", path.display())))
+        text.trim()
+            .parse()
+            .map_err(|_| SourceError::Failed(format!("{}: {text:.40?} is not a number", path.display())))
     }
 }
 

@@ -33,7 +33,8 @@ impl Source for EnaSource {
         let interfaces = into.interfaces.as_deref_mut().unwrap_or_default();
         let ethtool = match self.ethtool.take() {
             Some(ethtool) => ethtool,
-            None => Ethtool::open().map_err(|error| SourceError::Failed(format!("no socket for ethtool: {error}")))?,
+            None => Ethtool::open()
+                .map_err(|error| SourceError::Failed(format!("no socket for ethtool: {error}")))?,
         };
         self.known.retain(|(name, index), _| interfaces.iter().any(|i| i.name == *name && i.index == *index));
         let mut failed = Vec::new();
@@ -55,7 +56,9 @@ impl Source for EnaSource {
         match (failed.is_empty(), found) {
             (false, _) => Err(SourceError::Degraded(failed.join("; "))),
             (true, true) => Ok(()),
-            (true, false) => Err(SourceError::Absent("no interface with the ENA driver's allowance counters".into())),
+            (true, false) => {
+                Err(SourceError::Absent("no interface with the ENA driver's allowance counters".into()))
+            }
         }
     }
 }
@@ -89,7 +92,8 @@ mod tests {
 
     #[test]
     fn allowances_by_name_and_what_an_older_driver_lacks_is_absent() {
-        let names: Vec<String> = ["tx_timeout", "bw_in_allowance_exceeded", "pps_allowance_exceeded"].map(Into::into).into();
+        let names: Vec<String> =
+            ["tx_timeout", "bw_in_allowance_exceeded", "pps_allowance_exceeded"].map(Into::into).into();
         let found = allowances(&names, &[9, 5, 7]);
         let expected =
             EnaAllowances { bw_in_exceeded: Some(5), pps_exceeded: Some(7), ..EnaAllowances::default() };

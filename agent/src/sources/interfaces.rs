@@ -33,6 +33,7 @@ impl InterfaceRules {
             && (self.container_veths || !link.container_veth)
             && self.include.iter().any(|pattern| pattern.matches(name))
             && !self.exclude.iter().any(|pattern| pattern.matches(name))
+            && link.used
     }
 }
 
@@ -44,6 +45,8 @@ struct Link {
     /// The host's end of a pair whose other end is in a container: a veth without an address of its own (it is a
     /// port of a bridge, or routed to). A container's own end has one.
     container_veth: bool,
+    /// Up, or has carried packets. Kernels make interfaces that nobody asked for, and each measured one costs.
+    used: bool,
 }
 
 /// Links are asked for again after this long, even if the names are the same: addresses come and go.
@@ -84,14 +87,18 @@ impl Source for InterfacesSource {
         let names = devices.iter().map(|device| device.name.clone()).collect();
         self.refresh_links(&names, into.monotonic_ms);
         let measured = devices.into_iter().filter_map(|mut device| {
-            let link = self.links.get(&device.name).copied().unwrap_or_default();
+            let mut link = self.links.get(&device.name).copied().unwrap_or_default();
+            link.used |= device.packets_recv > 0 || device.packets_sent > 0;
             device.index = link.index;
             self.rules.measure(&device.name, &link).then_some(device)
         });
         into.interfaces = Some(measured.collect());
         match damaged {
             0 => Ok(()),
-            lines => Err(SourceError::Degraded(format!("{}: {lines} lines passed over as damaged", path.display()))),
+            lines => Err(SourceError::Degraded(format!(
+                "{}: {lines} lines passed over as damaged",
+                path.display()
+            ))),
         }
     }
 }
@@ -102,22 +109,25 @@ fn parse(text: &str) -> (Vec<Interface>, usize) {
     let mut interfaces = Vec::new();
     // A line at a time (below the two of heading that the parser skips), so that a damaged one costs only itself.
     for line in text.lines().skip(2) {
-        match InterfaceDeviceStatus::from_buf_read(format!("\n\n{line}").as_bytes()) {
-            Ok(InterfaceDeviceStatus(devices)) => interfaces.extend(devices.into_values().map(|device| Interface {
-                index: None,
-                name: device.name,
-                bytes_recv: device.recv_bytes,
-                bytes_sent: device.sent_bytes,
-                packets_recv: device.recv_packets,
-                packets_sent: device.sent_packets,
-                err_in: device.recv_errs,
-                err_out: device.sent_errs,
-                drop_in: device.recv_drop,
-                drop_out: device.sent_drop,
-                allowances: None,
-            })),
-            Err(_) => damaged += 1,
-        }
+        let Ok(InterfaceDeviceStatus(devices)) =
+            InterfaceDeviceStatus::from_buf_read(format!("\n\n{line}").as_bytes())
+        else {
+            damaged += 1;
+            continue;
+        };
+        interfaces.extend(devices.into_values().map(|device| Interface {
+            index: None,
+            name: device.name,
+            bytes_recv: device.recv_bytes,
+            bytes_sent: device.sent_bytes,
+            packets_recv: device.recv_packets,
+            packets_sent: device.sent_packets,
+            err_in: device.recv_errs,
+            err_out: device.sent_errs,
+            drop_in: device.recv_drop,
+            drop_out: device.sent_drop,
+            allowances: None,
+        }));
     }
     interfaces.sort_by(|a, b| a.name.cmp(&b.name));
     (interfaces, damaged)
@@ -126,13 +136,16 @@ fn parse(text: &str) -> (Vec<Interface>, usize) {
 /// Links of this network namespace. Drivers tell a veth; without that, everything but loopback is measured.
 fn live_links() -> BTreeMap<String, Link> {
     let ethtool = Ethtool::open().ok();
-    let is_veth = |name: &str| ethtool.as_ref().is_some_and(|e| e.driver(name).is_ok_and(|driver| driver.name == "veth"));
+    let is_veth = |name: &str| {
+        ethtool.as_ref().is_some_and(|e| e.driver(name).is_ok_and(|driver| driver.name == "veth"))
+    };
     let describe = |interface: pnet::datalink::NetworkInterface| {
         let own_address = interface.ips.iter().any(|network| !is_link_local(network.ip()));
         let link = Link {
             index: Some(interface.index),
             loopback: interface.is_loopback(),
             container_veth: !own_address && is_veth(&interface.name),
+            used: interface.is_up(),
         };
         (interface.name, link)
     };
@@ -149,6 +162,7 @@ fn is_link_local(address: IpAddr) -> bool {
 /// Links as the sysfs of another root shows them. It tells no addresses: there every veth counts as a container's.
 fn sysfs_links(paths: &Paths, names: &BTreeSet<String>) -> BTreeMap<String, Link> {
     const ARPHRD_LOOPBACK: u32 = 772; // include/uapi/linux/if_arp.h
+    const IFF_UP: u32 = 1; // include/uapi/linux/if.h
     let number = |folder: &Path, file: &str| -> Option<u32> {
         read_text(&folder.join(file)).ok()?.trim().parse().ok()
     };
@@ -157,11 +171,15 @@ fn sysfs_links(paths: &Paths, names: &BTreeSet<String>) -> BTreeMap<String, Link
         let index = number(&folder, "ifindex");
         // A veth's peer has another index; a VLAN's or tunnel's lower link too, but those name their kind.
         let has_kind = read_text(&folder.join("uevent")).is_ok_and(|text| text.contains("DEVTYPE="));
+        let flags = read_text(&folder.join("flags")).ok().map_or(IFF_UP, |text| {
+            u32::from_str_radix(text.trim().trim_start_matches("0x"), 16).unwrap_or(IFF_UP)
+        });
         let has_peer = number(&folder, "iflink").is_some_and(|peer| Some(peer) != index);
         let link = Link {
             index,
             loopback: number(&folder, "type") == Some(ARPHRD_LOOPBACK),
             container_veth: has_peer && !has_kind && !folder.join("device").exists(),
+            used: flags & IFF_UP != 0,
         };
         (name.clone(), link)
     };
@@ -177,7 +195,9 @@ mod tests {
 
     #[test]
     fn one_damaged_line_costs_only_itself() {
-        let text = format!("{HEADING}  eth0: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n  eth1: 1 2\n  eth2: 99999999999999999999999 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n    lo: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n");
+        let text = format!(
+            "{HEADING}  eth0: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n  eth1: 1 2\n  eth2: 99999999999999999999999 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n    lo: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n"
+        );
         let (interfaces, damaged) = parse(&text);
         assert_eq!((interfaces.len(), damaged), (2, 2));
         let eth0 = &interfaces[0];
@@ -194,8 +214,9 @@ mod tests {
             loopback: false,
             container_veths: false,
         };
-        let plain = Link::default();
+        let plain = Link { used: true, ..Link::default() };
         assert!(rules.measure("eth0", &plain));
+        assert!(!rules.measure("ifb0", &Link::default()));
         assert!(!rules.measure("tun7", &plain));
         assert!(!rules.measure("lo", &Link { loopback: true, ..plain }));
         assert!(!rules.measure("veth1", &Link { container_veth: true, ..plain }));

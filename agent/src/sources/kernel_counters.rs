@@ -10,6 +10,8 @@ use crate::host::paths::Paths;
 use crate::model::counters::KernelCounters;
 use crate::model::snapshot::Snapshot;
 
+type Parse = fn(&str, &mut KernelCounters);
+
 pub(super) struct KernelCountersSource {
     paths: Paths,
 }
@@ -27,7 +29,7 @@ impl Source for KernelCountersSource {
 
     fn read(&mut self, into: &mut Snapshot) -> Result<(), SourceError> {
         let mut counters = KernelCounters::default();
-        let files: [(&str, fn(&str, &mut KernelCounters)); 5] = [
+        let files: [(&str, Parse); 5] = [
             ("snmp", snmp),
             ("netstat", netstat),
             ("sockstat", sockstat),

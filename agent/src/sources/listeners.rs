@@ -124,7 +124,8 @@ impl Groups {
         const ANY6: IpAddr = IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED);
         self.0.values_mut().for_each(|listener| listener.half_open = Some(0));
         for row in rows {
-            let candidates: &[IpAddr] = if row.address.is_ipv4() { &[row.address, ANY4, ANY6] } else { &[row.address, ANY6] };
+            let candidates: &[IpAddr] =
+                if row.address.is_ipv4() { &[row.address, ANY4, ANY6] } else { &[row.address, ANY6] };
             let at = candidates.iter().find(|address| self.0.contains_key(&(**address, row.port)));
             if let Some(listener) = at.and_then(|address| self.0.get_mut(&(*address, row.port))) {
                 listener.half_open = Some(listener.half_open.unwrap_or(0).saturating_add(row.count));
@@ -219,7 +220,11 @@ mod tests {
         assert_eq!(total(&[socket(1, 6)]), Some(13), "a worker left");
         assert_eq!(total(&[socket(1, 6), socket(3, 2)]), Some(15), "another came");
         assert_eq!(total(&[socket(1, u32::MAX), socket(3, 2)]), Some(15 + u64::from(u32::MAX) - 6));
-        assert_eq!(total(&[socket(1, 0), socket(3, 2)]), Some(15 + u64::from(u32::MAX) - 5), "32 bits wrapped");
+        assert_eq!(
+            total(&[socket(1, 0), socket(3, 2)]),
+            Some(15 + u64::from(u32::MAX) - 5),
+            "32 bits wrapped"
+        );
         assert_eq!(total(&[]), None);
     }
 }

@@ -5,7 +5,8 @@
 pub fn paired_lines(text: &str, mut found: impl FnMut(&str, &str, u64)) {
     let mut lines = text.lines();
     while let (Some(names), Some(values)) = (lines.next(), lines.next()) {
-        let (Some((group, names)), Some((same, values))) = (names.split_once(':'), values.split_once(':')) else {
+        let (Some((group, names)), Some((same, values))) = (names.split_once(':'), values.split_once(':'))
+        else {
             continue;
         };
         if group != same {

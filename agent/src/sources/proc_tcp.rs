@@ -20,7 +20,9 @@ pub(super) fn each_socket(paths: &Paths, mut show: impl FnMut(&TcpNetEntry)) -> 
     for name in ["tcp", "tcp6"] {
         let path = paths.proc_net(name);
         match std::fs::File::open(&path) {
-            Ok(file) => read_table(BufReader::new(file), &mut show).map_err(|error| cannot_read(&path, &error))?,
+            Ok(file) => {
+                read_table(BufReader::new(file), &mut show).map_err(|error| cannot_read(&path, &error))?;
+            }
             // No IPv6 in this kernel.
             Err(error) if name == "tcp6" && error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(cannot_read(&path, &error)),
@@ -85,10 +87,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const HEADER: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
+    const HEADER: &str =
+        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
 
     fn row(port: u16) -> String {
-        format!("   0: 0100007F:{port:04X} 00000000:0000 0A 00000000:00000003 00:00000000 00000000     0        0 99 1 0 100 0 0 10 0\n")
+        format!(
+            "   0: 0100007F:{port:04X} 00000000:0000 0A 00000000:00000003 00:00000000 00000000     0        0 99 1 0 100 0 0 10 0\n"
+        )
     }
 
     fn ports(text: &[u8]) -> Vec<u16> {

@@ -122,11 +122,14 @@ pub fn read_messages(mut bytes: &[u8], sequence: u32, show: &mut impl FnMut(Diag
     while !bytes.is_empty() {
         let message = NetlinkBuffer::new_checked(bytes).map_err(|error| invalid(&error.to_string()))?;
         let length = message.length() as usize;
-        let payload = bytes.get(MESSAGE_HEADER..length).ok_or_else(|| invalid("a message longer than the answer"))?;
+        let payload =
+            bytes.get(MESSAGE_HEADER..length).ok_or_else(|| invalid("a message longer than the answer"))?;
         if message.sequence_number() == sequence {
             match message.message_type() {
                 NLMSG_DONE => return error_of(payload).map_or(Ok(true), Err),
-                NLMSG_ERROR => return Err(error_of(payload).unwrap_or_else(|| invalid("an error without a number"))),
+                NLMSG_ERROR => {
+                    return Err(error_of(payload).unwrap_or_else(|| invalid("an error without a number")));
+                }
                 _ => show(read_socket(payload)?),
             }
         }

@@ -65,7 +65,8 @@ impl TcpTableSource {
 
     fn by_sock_diag(&mut self, snapshot: &Snapshot) -> std::io::Result<TcpTable> {
         // Totals of this very tick, read microseconds before the walk.
-        let totals = snapshot.counters.as_ref().and_then(|c| Some((c.tcp_curr_estab?, c.tcp_time_wait_buckets?)));
+        let totals =
+            snapshot.counters.as_ref().and_then(|c| Some((c.tcp_curr_estab?, c.tcp_time_wait_buckets?)));
         let mask = if totals.is_some() { ALL_BUT_ESTABLISHED_AND_TIME_WAIT } else { ALL_STATES };
         let mut seen = Seen::default();
         let mut buckets = 0;

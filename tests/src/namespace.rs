@@ -1,0 +1,193 @@
+//! Network namespaces of a test's own: nothing of the machine's network is touched.
+
+use std::fs::File;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context, bail, ensure};
+use pnet::datalink::{Channel, Config, MacAddr};
+use pnet::packet::ethernet::{EtherTypes, MutableEthernetPacket};
+use pnet::packet::ip::IpNextHeaderProtocols;
+use pnet::packet::ipv4::{self, MutableIpv4Packet};
+use pnet::packet::ipv6::MutableIpv6Packet;
+use pnet::packet::tcp::{self, MutableTcpPacket, TcpFlags};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// A network namespace that ends with this value.
+#[derive(Debug)]
+pub struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    /// Makes a namespace with loopback up.
+    pub fn new() -> anyhow::Result<Self> {
+        let name = format!("vpcwatch-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        run(&["ip", "netns", "add", &name]).context("the system tier needs root and iproute2")?;
+        let namespace = Namespace { name };
+        namespace.ip(&["link", "set", "lo", "up"])?;
+        Ok(namespace)
+    }
+
+    /// Its name, for `ip netns`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs `ip` inside.
+    pub fn ip(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        run(&[&["ip", "-n", &self.name], arguments].concat())
+    }
+
+    /// Runs `work` on a thread inside; sockets and programs that it starts are inside too.
+    pub fn inside<T: Send>(&self, work: impl FnOnce() -> anyhow::Result<T> + Send) -> anyhow::Result<T> {
+        let handle = File::open(format!("/run/netns/{}", self.name))?;
+        let enter_and_work = || {
+            move_into_link_name_space(handle.as_fd(), Some(LinkNameSpaceType::Network))?;
+            work()
+        };
+        std::thread::scope(|scope| match scope.spawn(enter_and_work).join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let _ = run(&["ip", "netns", "del", &self.name]);
+    }
+}
+
+/// A host under test and a peer, joined by a virtual cable. The host's default route leads to the peer, which
+/// forwards nothing: what the host answers to made-up addresses goes there and no further.
+#[derive(Debug)]
+pub struct Pair {
+    /// The host under test: 10.9.0.2 and `fd09::2` at `eth0`.
+    pub host: Namespace,
+    /// The other side: 10.9.0.1 and `fd09::1` at `eth0`.
+    pub peer: Namespace,
+}
+
+impl Pair {
+    /// Makes both and joins them.
+    pub fn new() -> anyhow::Result<Self> {
+        let pair = Pair { host: Namespace::new()?, peer: Namespace::new()? };
+        pair.peer.ip(&[
+            "link",
+            "add",
+            "eth0",
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "eth0",
+            "netns",
+            &pair.host.name,
+        ])?;
+        for (side, number) in [(&pair.peer, "1"), (&pair.host, "2")] {
+            side.ip(&["link", "set", "eth0", "up"])?;
+            side.ip(&["addr", "add", &format!("10.9.0.{number}/24"), "dev", "eth0"])?;
+            // nodad: the address works at once
+            side.ip(&["addr", "add", &format!("fd09::{number}/64"), "dev", "eth0", "nodad"])?;
+        }
+        pair.host.ip(&["route", "add", "default", "via", "10.9.0.1"])?;
+        pair.host.ip(&["-6", "route", "add", "default", "via", "fd09::1"])?;
+        Ok(pair)
+    }
+
+    /// Sends one SYN from each of `sources` to the host's port, whoever those sources are; nobody will answer the
+    /// SYN-ACKs.
+    pub fn syns(&self, sources: &[IpAddr], to: IpAddr, port: u16) -> anyhow::Result<()> {
+        let to_mac = self.host.inside(|| Ok(interface()?.mac))?.context("no address at the host")?;
+        self.peer.inside(|| {
+            let interface = interface()?;
+            let from_mac = interface.mac.context("no address at the peer")?;
+            let config = Config { promiscuous: false, ..Config::default() };
+            let Channel::Ethernet(mut sender, _) = pnet::datalink::channel(&interface, config)? else {
+                bail!("not an Ethernet channel");
+            };
+            for (source, n) in sources.iter().zip(1024..) {
+                let frame =
+                    syn_frame(from_mac, to_mac, (*source, n), (to, port)).context("mixed families")?;
+                sender.send_to(&frame, None).context("no room to send")??;
+            }
+            Ok(())
+        })
+    }
+}
+
+fn interface() -> anyhow::Result<pnet::datalink::NetworkInterface> {
+    pnet::datalink::interfaces().into_iter().find(|interface| interface.name == "eth0").context("no eth0")
+}
+
+/// An Ethernet frame with a TCP SYN.
+fn syn_frame(from_mac: MacAddr, to_mac: MacAddr, from: (IpAddr, u16), to: (IpAddr, u16)) -> Option<Vec<u8>> {
+    const ETHERNET: usize = 14;
+    const TCP: usize = 20;
+    let header = if from.0.is_ipv4() { 20 } else { 40 };
+    let mut frame = vec![0; ETHERNET + header + TCP];
+
+    let mut ethernet = MutableEthernetPacket::new(&mut frame)?;
+    ethernet.set_source(from_mac);
+    ethernet.set_destination(to_mac);
+    ethernet.set_ethertype(if from.0.is_ipv4() { EtherTypes::Ipv4 } else { EtherTypes::Ipv6 });
+
+    let mut segment = MutableTcpPacket::new(frame.get_mut(ETHERNET + header..)?)?;
+    segment.set_source(from.1);
+    segment.set_destination(to.1);
+    segment.set_sequence(u32::from(from.1) * 65_537);
+    segment.set_data_offset(5);
+    segment.set_flags(TcpFlags::SYN);
+    segment.set_window(64_240);
+    let checksum = match (&from.0, &to.0) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => tcp::ipv4_checksum(&segment.to_immutable(), from, to),
+        (IpAddr::V6(from), IpAddr::V6(to)) => tcp::ipv6_checksum(&segment.to_immutable(), from, to),
+        _ => return None,
+    };
+    segment.set_checksum(checksum);
+
+    match (from.0, to.0) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            let mut ip = MutableIpv4Packet::new(frame.get_mut(ETHERNET..)?)?;
+            ip.set_version(4);
+            ip.set_header_length(5);
+            ip.set_total_length(u16::try_from(header + TCP).ok()?);
+            ip.set_ttl(64);
+            ip.set_next_level_protocol(IpNextHeaderProtocols::Tcp);
+            ip.set_source(from);
+            ip.set_destination(to);
+            let checksum = ipv4::checksum(&ip.to_immutable());
+            ip.set_checksum(checksum);
+        }
+        (IpAddr::V6(from), IpAddr::V6(to)) => {
+            let mut ip = MutableIpv6Packet::new(frame.get_mut(ETHERNET..)?)?;
+            ip.set_version(6);
+            ip.set_payload_length(u16::try_from(TCP).ok()?);
+            ip.set_next_header(IpNextHeaderProtocols::Tcp);
+            ip.set_hop_limit(64);
+            ip.set_source(from);
+            ip.set_destination(to);
+        }
+        _ => return None,
+    }
+    Some(frame)
+}
+
+/// Runs a program; its output, or its error.
+pub fn run(command: &[&str]) -> anyhow::Result<String> {
+    let [program, arguments @ ..] = command else { bail!("nothing to run") };
+    let output =
+        Command::new(program).args(arguments).output().with_context(|| format!("cannot run {program}"))?;
+    ensure!(
+        output.status.success(),
+        "{}: {}",
+        command.join(" "),
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}

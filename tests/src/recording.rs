@@ -1,0 +1,55 @@
+//! A recording run through the pipeline and a sink, as the agent itself would.
+
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+use vpcwatch::config::{Config, Layers};
+use vpcwatch::model::event::Event;
+use vpcwatch::model::record::{Dimension, Record};
+use vpcwatch::model::snapshot::Snapshot;
+use vpcwatch::pipeline::{Pipeline, Settings};
+use vpcwatch::replay::{FORMAT, Header, VERSION};
+use vpcwatch::sinks::stdout::{Output, Stdout, without_colours};
+
+/// Reads a recording.
+pub fn read(path: &Path) -> anyhow::Result<(Header, Vec<Snapshot>)> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let mut lines = text.lines();
+    let header: Header = serde_json::from_str(lines.next().context("an empty recording")?)?;
+    ensure!(header.format == FORMAT && header.version == VERSION, "another format: {header:?}");
+    let snapshots = lines.enumerate().map(|(n, line)| {
+        serde_json::from_str(line).with_context(|| format!("{}, line {}", path.display(), n + 2))
+    });
+    Ok((header, snapshots.collect::<Result<_, _>>()?))
+}
+
+/// All records of the pipeline over these snapshots, with the default configuration but for `sets`.
+pub fn run(snapshots: &[Snapshot], sets: &[(&str, &str)]) -> anyhow::Result<Vec<Record>> {
+    let sets = sets.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let layers = Layers {
+        environment: Some(std::collections::HashMap::new()),
+        ..Layers::new("/nonexistent".into(), None, sets)
+    };
+    let config = Config::load(&layers)?;
+    let mut pipeline = Pipeline::new(Settings {
+        interval_seconds: config.interval_seconds,
+        namespace: config.namespace,
+        chosen: config.chosen,
+        identity: Dimension { name: "host".into(), value: "web-1".into() },
+        samples_group: config.samples_group,
+    });
+    let mut records = Vec::new();
+    for snapshot in snapshots {
+        records.extend(pipeline.handle(&Event::Snapshot(Box::new(snapshot.clone()))));
+    }
+    records.extend(pipeline.finish());
+    Ok(records)
+}
+
+/// What the agent would print for these records, without colours.
+pub fn print(records: &[Record], output: Output) -> anyhow::Result<String> {
+    let mut text = Vec::new();
+    let mut stdout = Stdout::new(output, without_colours(&mut text));
+    records.iter().try_for_each(|record| stdout.show(record))?;
+    Ok(String::from_utf8(text)?)
+}

@@ -1,0 +1,163 @@
+//! The command line: output, exit codes, and what goes wrong.
+
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use vpcwatch_tests::{fixture, recording};
+
+use crate::agent::{self, PATH, lines, printed};
+
+/// A dry run over a fixture tree: nothing of this machine is read.
+fn dry_run(more: &[&str]) -> Vec<String> {
+    let root = fixture("kernel-6.18").display().to_string();
+    let base = ["run", "--dry-run", "--root", &root, "--set", "identity.host=web-1"];
+    base.iter().chain(more).map(|argument| (*argument).to_owned()).collect()
+}
+
+#[test]
+fn a_first_table_comes_at_once_and_the_open_interval_at_the_end() {
+    let output = agent::command().args(dry_run(&["--for", "3s", "--interval", "1h"])).output().unwrap();
+    let text = printed(&output, 0);
+    // An hour may begin within these seconds; then its end is printed too.
+    assert!(text.matches("netstat_tcp_established").count() >= 2, "{text}");
+    assert!(text.contains("first look"), "{text}");
+    assert!(text.contains("10.0.1.20:443") && text.contains("eth0") && text.contains("samples"), "{text}");
+    assert!(!text.contains('\u{1b}'), "colours where nobody sees them");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn json_is_what_cloudwatch_gets_each_second_once() {
+    let output = agent::command()
+        .args(dry_run(&["--for", "4s", "--interval", "1s", "--output", "json"]))
+        .output()
+        .unwrap();
+    let lines = lines(&printed(&output, 0));
+    let heartbeats: Vec<_> =
+        lines.iter().filter(|line| line["MetricName"] == "netstat_tcp_established").collect();
+    assert!((4..=5).contains(&heartbeats.len()), "{heartbeats:?}");
+    for datum in &heartbeats {
+        assert_eq!(datum["Namespace"], "VpcWatch");
+        assert_eq!(datum["Dimensions"], serde_json::json!([{"Name": "host", "Value": "web-1"}]));
+        assert_eq!((&datum["Unit"], &datum["StorageResolution"]), (&"Count".into(), &60.into()));
+        assert_eq!((&datum["Values"], &datum["Counts"]), (&serde_json::json!([11]), &serde_json::json!([1])));
+    }
+    let times: Vec<_> = heartbeats.iter().map(|datum| datum["Timestamp"].as_str().unwrap()).collect();
+    assert!(times.is_sorted_by(|a, b| a < b), "each interval once, in order: {times:?}");
+    let events: Vec<_> = lines.iter().filter(|line| line["logGroupName"] == "/vpcwatch/samples").collect();
+    assert_eq!(events.len(), heartbeats.len());
+    let message: serde_json::Value = serde_json::from_str(events[0]["message"].as_str().unwrap()).unwrap();
+    assert_eq!(message["metrics"]["netstat_tcp_syn_recv"]["max"], 7);
+}
+
+#[test]
+fn a_recording_holds_every_snapshot_and_is_its_owners() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("night.jsonl");
+    let output = agent::command()
+        .args(dry_run(&["--for", "2500ms", "--record", file.to_str().unwrap()]))
+        .output()
+        .unwrap();
+    printed(&output, 0);
+    let (header, snapshots) = recording::read(&file).unwrap();
+    assert_eq!(header.agent, env!("CARGO_PKG_VERSION"));
+    assert!((2..=3).contains(&snapshots.len()), "{}", snapshots.len());
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+
+    let again = agent::command()
+        .args(dry_run(&["--for", "1s", "--record", file.to_str().unwrap()]))
+        .output()
+        .unwrap();
+    printed(&again, 1);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("exists already"));
+    assert_eq!(recording::read(&file).unwrap().1, snapshots, "nothing was overwritten");
+}
+
+#[test]
+fn a_recording_that_cannot_be_written_says_so() {
+    let nowhere = agent::command().args(dry_run(&["--record", "/nonexistent/night.jsonl"])).output().unwrap();
+    assert_eq!(printed(&nowhere, 1), "");
+    let message = String::from_utf8(nowhere.stderr).unwrap();
+    assert!(
+        message.contains("/nonexistent/night.jsonl") && message.contains("choose another file"),
+        "{message}"
+    );
+
+    let full = agent::command().args(dry_run(&["--record", "/dev/full"])).output().unwrap();
+    printed(&full, 1);
+    let message = String::from_utf8(full.stderr).unwrap();
+    assert!(message.contains("/dev/full") && message.contains("No space left"), "{message}");
+}
+
+#[test]
+fn a_reader_that_has_enough_ends_the_run_quietly() {
+    let mut child = Command::new(PATH)
+        .args(dry_run(&["--interval", "1s", "--output", "json"]))
+        .env_clear()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = [0; 100];
+    child.stdout.take().unwrap().read_exact(&mut first).unwrap(); // and closes it
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn a_full_disk_behind_standard_output_is_an_error() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output =
+        Command::new(PATH).args(dry_run(&["--interval", "1s"])).env_clear().stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("failed to write to standard output"));
+}
+
+#[test]
+fn signals_stop_a_run_which_prints_its_open_interval() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut child = Command::new(PATH)
+            .args(dry_run(&["--interval", "1h", "--output", "json"]))
+            .env_clear()
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(1800));
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let mut text = String::new();
+        child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        assert!(lines(&text).iter().any(|line| line["MetricName"] == "netstat_tcp_established"), "{text}");
+    }
+}
+
+#[test]
+fn what_is_not_there_yet_is_said() {
+    let output = agent::run(&["run"]);
+    assert_eq!(printed(&output, 1), "");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--dry-run"));
+}
+
+#[test]
+fn wrong_arguments_are_a_usage_error() {
+    for arguments in [&["rum"][..], &["run", "--for", "soon"], &["sample", "--set", "x"], &[]] {
+        printed(&agent::run(arguments), 2);
+    }
+}
+
+#[test]
+fn sources_that_fail_do_so_alone_and_once() {
+    let root = fixture("empty").display().to_string();
+    let output = agent::run(&["run", "--dry-run", "--root", &root, "--for", "3s", "--output", "json"]);
+    let text = printed(&output, 0);
+    let message = String::from_utf8(output.stderr).unwrap();
+    for source in ["kernel_counters", "tcp_table", "listeners", "interfaces"] {
+        assert_eq!(message.matches(&format!("{source}: failed")).count(), 1, "{message}");
+    }
+    assert!(text.contains("troubles"), "{text}");
+    assert!(!message.contains("panicked"), "{message}");
+}
