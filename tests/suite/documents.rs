@@ -1,5 +1,6 @@
 //! Documents that are made from the code, or that must agree with it.
 
+use std::fmt::Write;
 use std::fs;
 
 use vpcwatch::model::catalog::{CATALOG, Set};
@@ -17,8 +18,9 @@ fn table() -> String {
             notes += " (sparse)";
         }
         let per_second = if metric.reading.is_counter() { "/s" } else { "" };
-        text += &format!(
-            "| `{}` | {} | {}{per_second} | {}{notes} |\n",
+        let _ = writeln!(
+            text,
+            "| `{}` | {} | {}{per_second} | {}{notes} |",
             metric.name,
             metric.set.as_str(),
             metric.unit.as_str(),

@@ -2,12 +2,7 @@
 //!
 //! All but [`system`] run anywhere. `system` needs root and iproute2, makes its own network namespaces, and fails where
 //! it cannot: leave it out with `-- --skip system::`.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod agent;
 mod command_line;

@@ -144,6 +144,13 @@ impl Distribution {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "exactness is what is tested")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "whole numbers below 2^53"
+)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

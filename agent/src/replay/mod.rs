@@ -5,7 +5,7 @@
 //! UTF-8 text, one JSON object a line.
 //! - The first line is the [`Header`]: `format` is `"vpcwatch-recording"`, `version` is 1, then the version of the
 //!   agent that wrote it and the facts of its host.
-//! - Each further line is a [`Snapshot`](crate::model::snapshot::Snapshot), in the order in which they were taken.
+//! - Each further line is a [`Snapshot`], in the order in which they were taken.
 //!   Times are RFC 3339 in UTC; counters are cumulative, as the kernel gave them; what was not read is absent.
 //!
 //! Version 1 may grow by fields that are optional; a reader passes over those that it does not know. Anything else

@@ -16,13 +16,11 @@ fn transfer(pair: &Pair, port: u16, bytes: usize) {
     let listener = pair.host.inside(|| Ok(TcpListener::bind(("10.9.0.2", port))?)).unwrap();
     let mut sender = pair.peer.inside(|| Ok(TcpStream::connect(("10.9.0.2", port))?)).unwrap();
     let mut receiver = listener.accept().unwrap().0;
-    let sending = std::thread::spawn(move || {
-        sender.write_all(&vec![7; bytes]).unwrap();
-        drop(sender);
-    });
     let mut all = Vec::new();
-    receiver.read_to_end(&mut all).unwrap();
-    sending.join().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(move || sender.write_all(&vec![7; bytes]).unwrap()); // and closes it
+        receiver.read_to_end(&mut all).unwrap();
+    });
     assert_eq!(all.len(), bytes);
 }
 

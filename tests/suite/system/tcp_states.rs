@@ -104,15 +104,7 @@ fn all_eleven_states_equal_a_full_dump_and_ss() {
     let mut late = connections(&pair, &v4, HOST4, 2);
     late.extend(connections(&pair, &v6, HOST6, 2));
     let settled = |name: &str, count: u64| {
-        let mut seen = dump(&pair.host);
-        wait_until(&format!("{count} in {name}"), || {
-            let now = dump(&pair.host);
-            if now != seen {
-                eprintln!("{now:?}"); // shown if the test fails
-                seen = now;
-            }
-            seen[name] == count
-        });
+        wait_until(&format!("{count} in {name}"), || dump(&pair.host)[name] == count);
     };
     settled("close_wait", 12);
     settled("time_wait", 16);
