@@ -16,26 +16,23 @@ for argument; do
   esac
 done
 
-# need PROGRAM PACKAGE: installs the Debian package if the program is missing.
+export DEBIAN_FRONTEND=noninteractive PATH=$PATH:/usr/sbin:/sbin:$HOME/.cargo/bin
+# need 'TEST' PACKAGE: installs the Debian package if the test fails.
 need() {
-  command -v "$1" >/dev/null && return
+  eval "$1" >/dev/null 2>&1 && return
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo "installing $2"
-    { apt-get install -y --no-install-recommends "$2" || { apt-get update && apt-get install -y --no-install-recommends "$2"; }; } \
-      >/dev/null 2>&1 </dev/null
+    local install="apt-get install -y --no-install-recommends $2"
+    { $install || { apt-get update && $install; }; } >/dev/null 2>&1 </dev/null
   fi
-  command -v "$1" >/dev/null || { echo "missing: $1 (Debian package $2); install it and run again" >&2; exit 1; }
+  eval "$1" >/dev/null 2>&1 || { echo "missing: $2 (test: $1); install it and run again" >&2; exit 1; }
 }
-export DEBIAN_FRONTEND=noninteractive PATH=$PATH:/usr/sbin:/sbin:$HOME/.cargo/bin
-need cc gcc
-[ -e /usr/include/stdlib.h ] || need /usr/include/stdlib.h libc6-dev
-if ! command -v cargo >/dev/null; then
-  need rustup rustup # Debian 13 and Ubuntu 24.04 have it; it fetches the toolchain that rust-toolchain.toml names
-fi
+need 'command -v cc' gcc
+need '[ -e /usr/include/stdlib.h ]' libc6-dev
+need 'command -v cargo' rustup # in Debian 13 and Ubuntu 24.04; it fetches the toolchain that rust-toolchain.toml names
 if [ "$system" = 1 ]; then
   [ "$(id -u)" = 0 ] || { echo "the system tier needs root: run as root, or leave it out with --without-system" >&2; exit 1; }
-  need ip iproute2
-  need ss iproute2
+  need 'command -v ip && command -v ss' iproute2
 fi
 
 results=()
