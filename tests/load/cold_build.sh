@@ -11,7 +11,7 @@ cd "$work/clone"
 cargo fetch --locked --quiet
 declare -A flags=(
   [dev]=""
-  [dev-with-all-debug-information]="--config profile.dev.debug=2 --config profile.dev.package.'*'.debug=2"
+  [dev-with-all-debug-information]="--config profile.dev.debug=2 --config 'profile.dev.package.\"*\".debug=2'"
   [dev-optimised-1]="--config profile.dev.opt-level=1"
   [release]="--release"
   [packaged]="--profile packaged"

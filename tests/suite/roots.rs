@@ -8,10 +8,10 @@ use crate::agent;
 /// Takes out what differs from run to run.
 fn steady(mut snapshot: Value, root: &str) -> String {
     for key in ["time", "monotonic_ms"] {
-        snapshot.as_object_mut().unwrap().remove(key);
+        snapshot.as_object_mut().unwrap().shift_remove(key);
     }
     for source in snapshot["sources"].as_array_mut().unwrap() {
-        source.as_object_mut().unwrap().remove("took_us");
+        source.as_object_mut().unwrap().shift_remove("took_us");
     }
     serde_json::to_string_pretty(&snapshot).unwrap().replace(root, "ROOT") + "\n"
 }

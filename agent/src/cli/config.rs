@@ -4,10 +4,9 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use config::{Value, ValueKind};
 
 use super::{Common, print};
-use crate::config::{Mistakes, Origin};
+use crate::config::{Mistakes, Origin, toml};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
@@ -44,13 +43,4 @@ fn show(common: &Common) -> anyhow::Result<ExitCode> {
     let code = print(&text)?;
     common.load().map_err(|mistakes: Mistakes| mistakes)?;
     Ok(code)
-}
-
-fn toml(value: &Value) -> String {
-    match &value.kind {
-        ValueKind::Array(items) => format!("[{}]", items.iter().map(toml).collect::<Vec<_>>().join(", ")),
-        // JSON's escapes of text are TOML's.
-        ValueKind::String(text) => serde_json::Value::from(text.as_str()).to_string(),
-        _ => value.to_string(),
-    }
 }

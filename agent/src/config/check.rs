@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use config::{Value, ValueKind};
 use glob::Pattern;
 
-use super::{Config, Mistake, Mistakes, Origin, Written};
+use super::{Config, Mistake, Mistakes, Origin, Written, toml};
 use crate::model::catalog::{self, CATALOG, Set};
 use crate::sources::InterfaceRules;
 
@@ -64,7 +64,8 @@ impl Checking<'_> {
 
     fn truth(&mut self, key: &str) -> bool {
         self.read(key, |value| {
-            let wrong = |_| (format!("{value} is neither true nor false"), "write true or false".to_owned());
+            let wrong =
+                |_| (format!("{} is neither true nor false", toml(value)), "write true or false".to_owned());
             value.clone().into_bool().map_err(wrong)
         })
     }
@@ -126,7 +127,7 @@ impl Checking<'_> {
 fn plain(value: &Value, cure: &str) -> Result<String, Wrong> {
     match value.kind {
         ValueKind::Array(_) | ValueKind::Table(_) | ValueKind::Nil => {
-            Err((format!("{value} is not a single value"), cure.to_owned()))
+            Err((format!("{} is not a single value", toml(value)), cure.to_owned()))
         }
         _ => value.clone().into_string().map_err(|error| (error.to_string(), cure.to_owned())),
     }
@@ -136,7 +137,7 @@ fn list(value: &Value) -> Result<Vec<String>, Wrong> {
     let cure = "write a list of texts: [\"a\", \"b\"]";
     match &value.kind {
         ValueKind::Array(items) => items.iter().map(|item| plain(item, cure)).collect(),
-        _ => Err((format!("{value} is not a list"), cure.to_owned())),
+        _ => Err((format!("{} is not a list", toml(value)), cure.to_owned())),
     }
 }
 

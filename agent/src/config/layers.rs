@@ -213,6 +213,16 @@ fn flat(layer: config::Map<String, Value>) -> Vec<(String, Value)> {
     flat
 }
 
+/// A value as TOML would write it.
+pub fn toml(value: &Value) -> String {
+    match &value.kind {
+        ValueKind::Array(items) => format!("[{}]", items.iter().map(toml).collect::<Vec<_>>().join(", ")),
+        // JSON's escapes of text are TOML's.
+        ValueKind::String(text) => serde_json::Value::from(text.as_str()).to_string(),
+        _ => value.to_string(),
+    }
+}
+
 fn unreadable(path: &Path, error: &str) -> Mistake {
     Mistake {
         origin: Origin::File(path.to_owned()),

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use crate::sources::InterfaceRules;
 
-pub use layers::{Layers, Origin, Setting, Written};
+pub use layers::{Layers, Origin, Setting, Written, toml};
 
 /// What is meant: every value checked.
 #[derive(Debug, Clone)]

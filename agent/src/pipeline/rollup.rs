@@ -250,3 +250,67 @@ fn troubles(snapshot: &Snapshot) -> Vec<String> {
         .map(|source| format!("{}: {}", source.name, text(&source.message)))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::snapshot::{Conntrack, Interface};
+    use proptest::prelude::*;
+
+    fn snapshot(wall_ms: i64, monotonic_ms: u64, bytes: u64) -> Snapshot {
+        let mut snapshot = Snapshot::at(Timestamp::from_millisecond(wall_ms).unwrap(), monotonic_ms);
+        snapshot.conntrack = Some(Conntrack { entries: 1, limit: 2 });
+        snapshot.interfaces = Some(vec![Interface {
+            index: Some(2),
+            name: "eth0".into(),
+            bytes_recv: bytes,
+            bytes_sent: 0,
+            packets_recv: 0,
+            packets_sent: 0,
+            err_in: 0,
+            err_out: 0,
+            drop_in: 0,
+            drop_out: 0,
+            allowances: None,
+        }]);
+        snapshot
+    }
+
+    /// Sum and number of all values of a metric.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole numbers below 2^53")]
+    fn total(intervals: &[Interval], name: &str) -> (u64, u64) {
+        let of = |interval: &Interval| {
+            let series: Vec<_> = interval.series.iter().filter(|s| s.metric.name == name).cloned().collect();
+            series.into_iter().map(|s| (s.distribution.folded().sum() as u64, s.distribution.count()))
+        };
+        intervals.iter().flat_map(of).fold((0, 0), |(sum, count), (s, c)| (sum + s, count + c))
+    }
+
+    proptest! {
+        /// Whatever the wall clock does, each sample is in one interval, and each byte is counted once.
+        #[test]
+        fn nothing_is_lost_or_doubled(
+            seconds in 1u32..200,
+            steps in prop::collection::vec((800u64..20_000, 0u64..1_000_000, prop_oneof![8 => Just(0i64), 1 => -9_000_000i64..9_000_000]), 1..300),
+        ) {
+            let (mut rollup, mut intervals) = (Rollup::new(seconds), Vec::new());
+            let (mut wall, mut monotonic, mut bytes) = (1_000_000_000_000i64, 0u64, 5u64);
+            intervals.extend(rollup.observe(&snapshot(wall, monotonic, bytes)));
+            for (wait, grown, jump) in &steps {
+                monotonic += wait;
+                bytes += grown;
+                wall += i64::try_from(*wait).unwrap() + jump;
+                intervals.extend(rollup.observe(&snapshot(wall, monotonic, bytes)));
+            }
+            intervals.extend(rollup.close());
+            prop_assert_eq!(total(&intervals, "net_bytes_recv").0, bytes - 5);
+            let samples = u64::try_from(steps.len()).unwrap() + 1;
+            prop_assert_eq!(total(&intervals, "conntrack_entries"), (samples, samples));
+            prop_assert!(intervals.iter().all(|i| i.start.as_second() % i64::from(seconds) == 0));
+            for interval in &intervals {
+                let inside = interval.start..interval.start + jiff::SignedDuration::from_secs(i64::from(seconds));
+                prop_assert!(inside.contains(&interval.first) && inside.contains(&interval.last));
+            }
+        }
+    }
+}

@@ -104,7 +104,7 @@ impl Source for InterfacesSource {
 }
 
 /// The interfaces of `/proc/net/dev` by name, and how many lines were damaged.
-fn parse(text: &str) -> (Vec<Interface>, usize) {
+pub(super) fn parse(text: &str) -> (Vec<Interface>, usize) {
     let mut damaged = 0;
     let mut interfaces = Vec::new();
     // A line at a time (below the two of heading that the parser skips), so that a damaged one costs only itself.

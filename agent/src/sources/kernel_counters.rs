@@ -12,6 +12,10 @@ use crate::model::snapshot::Snapshot;
 
 type Parse = fn(&str, &mut KernelCounters);
 
+/// Files of `/proc/net`, each with its parser.
+pub(super) const PARSERS: [(&str, Parse); 5] =
+    [("snmp", snmp), ("netstat", netstat), ("sockstat", sockstat), ("snmp6", snmp6), ("sockstat6", sockstat)];
+
 pub(super) struct KernelCountersSource {
     paths: Paths,
 }
@@ -29,15 +33,8 @@ impl Source for KernelCountersSource {
 
     fn read(&mut self, into: &mut Snapshot) -> Result<(), SourceError> {
         let mut counters = KernelCounters::default();
-        let files: [(&str, Parse); 5] = [
-            ("snmp", snmp),
-            ("netstat", netstat),
-            ("sockstat", sockstat),
-            ("snmp6", snmp6),
-            ("sockstat6", sockstat),
-        ];
         let mut missing = Vec::new();
-        for (name, parse) in files {
+        for (name, parse) in PARSERS {
             match read_text(&self.paths.proc_net(name)) {
                 Ok(text) => parse(&text, &mut counters),
                 // Without IPv6 in the kernel its files are not there, and nothing is amiss.

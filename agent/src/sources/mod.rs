@@ -61,6 +61,18 @@ pub fn all(paths: &Paths, rules: InterfaceRules) -> Vec<Box<dyn Source>> {
     sources
 }
 
+/// Runs every text parser of the sources over one input: the door for fuzzing.
+pub fn parse_anything(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let mut counters = crate::model::counters::KernelCounters::default();
+    for parse in kernel_counters::PARSERS {
+        parse.1(&text, &mut counters);
+    }
+    interfaces::parse(&text);
+    // Reading from memory cannot fail.
+    let _ = proc_tcp::read_table(bytes, &mut |_| {});
+}
+
 /// No kernel file that we read whole is larger: /proc/net/dev of 10,000 interfaces has 1.2 MB.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
 

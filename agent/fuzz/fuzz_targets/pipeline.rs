@@ -1,0 +1,32 @@
+//! Snapshots as a recording might hold them, through the pipeline and both outputs.
+#![no_main]
+
+use vpcwatch::model::event::Event;
+use vpcwatch::model::record::Dimension;
+use vpcwatch::model::snapshot::Snapshot;
+use vpcwatch::pipeline::{Pipeline, Settings};
+use vpcwatch::sinks::stdout::{Output, Stdout};
+
+libfuzzer_sys::fuzz_target!(|text: &str| {
+    let chosen = vpcwatch::model::catalog::CATALOG.iter().map(|metric| metric.name).collect();
+    let mut pipeline = Pipeline::new(Settings {
+        interval_seconds: 60,
+        namespace: "N".into(),
+        chosen,
+        identity: Dimension { name: "host".into(), value: "h".into() },
+        samples_group: "/g".into(),
+    });
+    let mut records = Vec::new();
+    for line in text.lines() {
+        if let Ok(snapshot) = serde_json::from_str::<Snapshot>(line) {
+            records.extend(pipeline.handle(&Event::Snapshot(Box::new(snapshot))));
+        }
+    }
+    records.extend(pipeline.finish());
+    for output in [Output::Table, Output::Json] {
+        let mut stdout = Stdout::new(output, std::io::sink());
+        for record in &records {
+            stdout.show(record).expect("a sink takes all");
+        }
+    }
+});
