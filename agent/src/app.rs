@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
 use crate::config::Config;
-use crate::host::clock::Clock;
+use crate::host::clock::{Monotonic, wall};
 use crate::host::facts::HostFacts;
 use crate::host::paths::Paths;
 use crate::model::event::Event;
@@ -65,7 +65,7 @@ pub fn sample(config: &Config, paths: &Paths) -> Snapshot {
 }
 
 fn sampler(config: &Config, paths: &Paths) -> Sampler {
-    Sampler::new(sources::all(paths, config.interfaces.clone()), Clock::start())
+    Sampler::new(sources::all(paths, config.interfaces.clone()), Monotonic::start())
 }
 
 fn settings(config: &Config, facts: &HostFacts) -> Settings {
@@ -79,6 +79,18 @@ fn settings(config: &Config, facts: &HostFacts) -> Settings {
     }
 }
 
+/// The first line of a dry run's tables.
+fn heading(settings: &Settings, facts: &HostFacts) -> String {
+    format!(
+        "vpcwatch {} dry run on {} ({}, Linux {}, {} processors): nothing leaves this host",
+        env!("CARGO_PKG_VERSION"),
+        settings.identity.value,
+        facts.system,
+        facts.kernel,
+        facts.processors,
+    )
+}
+
 impl DryRun {
     /// Runs until a signal, the end of its time, or a closed standard output.
     pub fn run(self) -> anyhow::Result<End> {
@@ -90,14 +102,16 @@ impl DryRun {
         let mut signals = Signals::listen()?;
         let facts = HostFacts::live();
         let recorder = self.record.map(|path| Recorder::create(&path, facts.clone())).transpose()?;
-        let pipeline = Pipeline::new(settings(&self.config, &facts));
+        let settings = settings(&self.config, &facts);
         let sampler = sampler(&self.config, &self.paths);
 
         let (stop, stopped) = watch::channel(false);
         let (events, incoming) = mpsc::channel(EVENTS);
         let (records, outgoing) = mpsc::channel(RECORDS);
-        let mut printed = print_on_a_thread(Stdout::new(self.output, anstream::stdout()), outgoing)?;
+        let stdout = Stdout::new(self.output, anstream::stdout(), heading(&settings, &facts));
+        let mut printed = print_on_a_thread(stdout, outgoing)?;
         let stages = async {
+            let pipeline = Pipeline::new(settings);
             let (outcome, ()) = tokio::join!(
                 sample_each_second(sampler, recorder, events, stopped),
                 process(pipeline, incoming, records)
@@ -160,7 +174,7 @@ async fn sample_each_second(
 /// A wait after which ticks do not fall on full seconds, where jitter would give one minute 59 samples and the next 61.
 fn off_the_full_second() -> Duration {
     const MARGIN: u64 = 100;
-    let past = u64::try_from(Clock::start().wall().as_millisecond().rem_euclid(1000)).unwrap_or(0);
+    let past = u64::try_from(wall().as_millisecond().rem_euclid(1000)).unwrap_or(0);
     Duration::from_millis(match past {
         past if past < MARGIN => MARGIN - past,
         past if past > 1000 - MARGIN => 1000 - past + MARGIN,

@@ -3,27 +3,27 @@
 
 use std::time::Instant;
 
-use crate::host::clock::Clock;
+use crate::host::clock::{Monotonic, wall};
 use crate::model::snapshot::{Snapshot, SourceOutcome, SourceReport};
 use crate::sources::{Source, SourceError};
 
 /// Asks the sources.
 pub struct Sampler {
     sources: Vec<Box<dyn Source>>,
-    clock: Clock,
+    clock: Monotonic,
     last: Vec<SourceOutcome>,
 }
 
 impl Sampler {
     /// A sampler of these sources, asked in this order.
-    pub fn new(sources: Vec<Box<dyn Source>>, clock: Clock) -> Self {
+    pub fn new(sources: Vec<Box<dyn Source>>, clock: Monotonic) -> Self {
         let last = vec![SourceOutcome::Ok; sources.len()];
         Sampler { sources, clock, last }
     }
 
     /// Takes one snapshot. A source that changes between good and bad is told to the operator, once each way.
     pub fn sample(&mut self) -> Snapshot {
-        let mut snapshot = Snapshot::at(self.clock.wall(), self.clock.monotonic_ms());
+        let mut snapshot = Snapshot::at(wall(), self.clock.milliseconds());
         for (source, last) in self.sources.iter_mut().zip(&mut self.last) {
             let begun = Instant::now();
             let (outcome, message) = match source.read(&mut snapshot) {
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_source_fails_alone_and_is_marked() {
-        let mut sampler = Sampler::new(vec![Box::new(Broken), Box::new(Working)], Clock::start());
+        let mut sampler = Sampler::new(vec![Box::new(Broken), Box::new(Working)], Monotonic::start());
         let snapshot = sampler.sample();
         assert!(snapshot.conntrack.is_some());
         let outcomes: Vec<_> = snapshot.sources.iter().map(|s| (s.name.as_str(), s.outcome)).collect();

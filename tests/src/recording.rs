@@ -49,7 +49,7 @@ pub fn run(snapshots: &[Snapshot], sets: &[(&str, &str)]) -> anyhow::Result<Vec<
 /// What the agent would print for these records, without colours.
 pub fn print(records: &[Record], output: Output) -> anyhow::Result<String> {
     let mut text = Vec::new();
-    let mut stdout = Stdout::new(output, without_colours(&mut text));
+    let mut stdout = Stdout::new(output, without_colours(&mut text), "heading".into());
     records.iter().try_for_each(|record| stdout.show(record))?;
     Ok(String::from_utf8(text)?)
 }

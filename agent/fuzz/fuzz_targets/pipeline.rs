@@ -24,7 +24,7 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
     }
     records.extend(pipeline.finish());
     for output in [Output::Table, Output::Json] {
-        let mut stdout = Stdout::new(output, std::io::sink());
+        let mut stdout = Stdout::new(output, std::io::sink(), String::new());
         for record in &records {
             stdout.show(record).expect("a sink takes all");
         }

@@ -6,27 +6,27 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
 
-/// Clocks of one run of the agent.
+/// Wall time now, to the millisecond.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub fn wall() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+}
+
+/// The monotonic clock of one run of the agent.
 #[derive(Debug, Clone)]
-pub struct Clock {
+pub struct Monotonic {
     start: Instant,
 }
 
-impl Clock {
-    /// Starts counting monotonic time.
+impl Monotonic {
+    /// Starts counting.
     pub fn start() -> Self {
-        Clock { start: Instant::now() }
+        Monotonic { start: Instant::now() }
     }
 
-    /// Wall time now, to the millisecond.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
-    pub fn wall(&self) -> Timestamp {
-        let now = Timestamp::now();
-        Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
-    }
-
-    /// Milliseconds since [`Clock::start`], on `CLOCK_MONOTONIC`: it neither jumps nor counts while the machine sleeps.
-    pub fn monotonic_ms(&self) -> u64 {
+    /// Milliseconds since [`Monotonic::start`], on `CLOCK_MONOTONIC`: it neither jumps nor counts while the machine sleeps.
+    pub fn milliseconds(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }

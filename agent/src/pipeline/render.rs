@@ -20,9 +20,11 @@ pub(super) fn metrics(interval: &Interval, settings: &Settings) -> Vec<Record> {
 
 #[expect(clippy::cast_precision_loss, reason = "counts are numbers of seconds")]
 fn datum(series: &Series, interval: &Interval, settings: &Settings) -> MetricDatum {
-    let mut dimensions = vec![settings.identity.clone()];
+    let identity = &settings.identity;
+    let mut dimensions =
+        vec![Dimension { name: identity.name.clone(), value: dimension_value(&identity.value) }];
     if let Some(interface) = &series.interface {
-        dimensions.push(Dimension { name: "interface".into(), value: interface.to_string() });
+        dimensions.push(Dimension { name: "interface".into(), value: dimension_value(interface) });
     }
     let (values, counts) =
         series.distribution.folded().iter().map(|(value, times)| (value, times as f64)).unzip();
@@ -36,6 +38,17 @@ fn datum(series: &Series, interval: &Interval, settings: &Settings) -> MetricDat
         unit: series.metric.unit.as_str(),
         storage_resolution: 60,
     }
+}
+
+/// A dimension's value may be 1 to 1024 ASCII characters without control characters, not beginning with a colon
+/// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_Dimension.html>); the kernel lets interfaces
+/// and hosts be named with any bytes. One bad value would have the whole request refused.
+fn dimension_value(name: &str) -> String {
+    let allowed =
+        |(at, c): (usize, char)| c.is_ascii_graphic() && (at > 0 || c != ':') || (at > 0 && c == ' ');
+    let clean: String =
+        name.chars().take(1024).enumerate().map(|at| if allowed(at) { at.1 } else { '_' }).collect();
+    if clean.is_empty() { "_".into() } else { clean }
 }
 
 /// Minimum, mean and maximum of everything, in one event of the samples log group.
@@ -128,5 +141,20 @@ impl<'a> ListenerRow<'a> {
             half_open_max: listener.half_open_max,
             drops: listener.drops,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_cloudwatch_would_refuse() {
+        for (name, value) in
+            [("eth0", "eth0"), ("eth0.7@x", "eth0.7@x"), (":1", "_1"), ("caf\u{e9}\u{7}", "caf__"), ("", "_")]
+        {
+            assert_eq!(dimension_value(name), value);
+        }
+        assert_eq!(dimension_value(&"x".repeat(5000)).len(), 1024);
     }
 }

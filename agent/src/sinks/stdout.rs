@@ -19,7 +19,8 @@ pub enum Output {
 pub struct Stdout<W> {
     output: Output,
     to: W,
-    tables: u32,
+    /// What stands above the first table, until it was printed.
+    heading: Option<String>,
 }
 
 /// A writer that takes the colours out of what passes.
@@ -29,8 +30,8 @@ pub fn without_colours<W: Write>(to: W) -> anstream::StripStream<W> {
 
 impl<W: Write> Stdout<W> {
     /// Shows records on `to` (which strips the colours if nobody would see them).
-    pub fn new(output: Output, to: W) -> Self {
-        Stdout { output, to, tables: 0 }
+    pub fn new(output: Output, to: W, heading: String) -> Self {
+        Stdout { output, to, heading: Some(heading) }
     }
 
     /// Shows one record, if this kind of output has it. An error of the kind `BrokenPipe` means that nobody reads.
@@ -39,8 +40,8 @@ impl<W: Write> Stdout<W> {
             (Output::Json, Record::Metric(datum)) => self.line(datum),
             (Output::Json, Record::Log(event)) => self.line(event),
             (Output::Table, Record::Summary(interval)) => {
-                self.tables += 1;
-                self.to.write_all(table::render(interval, self.tables == 1).as_bytes())?;
+                let table = table::render(interval, self.heading.take().as_deref());
+                self.to.write_all(table.as_bytes())?;
                 self.to.flush()
             }
             (Output::Json, Record::Summary(_)) | (Output::Table, _) => Ok(()),

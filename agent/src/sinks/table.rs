@@ -19,9 +19,12 @@ const DIM: Style = Style::new().dimmed();
 const SENT: Style = AnsiColor::Green.on_default();
 const ALERT: Style = AnsiColor::Yellow.on_default().bold();
 
-/// The table as text with colours; `first` adds the legend.
-pub(super) fn render(interval: &Interval, first: bool) -> String {
+/// The table as text with colours. The first one has a heading, and a legend below.
+pub(super) fn render(interval: &Interval, heading: Option<&str>) -> String {
     let mut table = Table(String::new());
+    if let Some(heading) = heading {
+        table.line(format_args!("{}\n", printable(heading)));
+    }
     table.title(interval);
     table.group("TCP STATES", interval, Group::TcpStates);
     table.group("LISTENERS", interval, Group::Listeners);
@@ -32,7 +35,7 @@ pub(super) fn render(interval: &Interval, first: bool) -> String {
     for trouble in &interval.troubles {
         table.line(format_args!("{ALERT}! {}{ALERT:#}", printable(trouble)));
     }
-    if first {
+    if heading.is_some() {
         table.line(format_args!(""));
         table.line(format_args!(
             "{SENT}●{SENT:#} sent as a metric   {DIM}· sparse: sent once it is not zero   ○ only in the samples log event{DIM:#}"
