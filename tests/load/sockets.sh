@@ -17,7 +17,8 @@ namespace=vpcwatch-load-$$
 seconds=${SECONDS_AT_REST:-60}
 work=$(mktemp -d)
 
-in_it() { ip netns exec "$namespace" "$@"; }
+# `ip netns exec` becomes the program, so that $! is its process.
+in_it="ip netns exec $namespace"
 # CPU of a process so far, in clock ticks of 10 ms: user and system.
 ticks() { awk '{ sub(/.*\) /, ""); print $12 + $13 }' "/proc/$1/stat"; }
 cleanup() { jobs -p | xargs -r kill 2>/dev/null || true; exec 4>&- || true; ip netns del "$namespace" 2>/dev/null || true; rm -rf "$work"; }
@@ -27,14 +28,14 @@ for sockets in "${@:-1000 10000 1000000}"; do for count in $sockets; do
   ip netns add "$namespace"
   ip -n "$namespace" link set lo up
   mkfifo "$work/hold" "$work/ready"
-  in_it target/release/hold-connections "$count" <"$work/hold" >"$work/ready" &
+  $in_it target/release/hold-connections "$count" <"$work/hold" >"$work/ready" &
   holder=$!
   exec 4>"$work/hold"
   read -r line <"$work/ready"
   echo "== $count sockets ($line)"
-  in_it "$bench" 9
+  $in_it "$bench" 25
 
-  in_it "$agent" run --dry-run --output json >/dev/null 4>&- &
+  $in_it "$agent" run --dry-run --output json >/dev/null 4>&- &
   pid=$!
   sleep 5
   before=$(ticks $pid)
@@ -44,11 +45,11 @@ for sockets in "${@:-1000 10000 1000000}"; do for count in $sockets; do
   grep -E 'VmHWM|VmRSS' "/proc/$pid/status" | sed 's/^/agent /'
   kill $pid; wait $pid 2>/dev/null || true
 
-  in_it prometheus-node-exporter --collector.disable-defaults --collector.tcpstat --web.listen-address=127.0.0.1:9100 >/dev/null 2>&1 4>&- &
+  $in_it prometheus-node-exporter --collector.disable-defaults --collector.tcpstat --web.listen-address=127.0.0.1:9100 >/dev/null 2>&1 4>&- &
   pid=$!
   sleep 2
   before=$(ticks $pid)
-  for _ in 1 2 3 4 5; do in_it curl -s http://127.0.0.1:9100/metrics >/dev/null; done
+  for _ in 1 2 3 4 5; do $in_it curl -s http://127.0.0.1:9100/metrics >/dev/null; done
   after=$(ticks $pid)
   awk -v a="$before" -v b="$after" 'BEGIN { printf "node_exporter, tcpstat alone: %.1f ms of CPU a scrape (mean of 5)\n", (b - a) * 10 / 5 }'
   grep -E 'VmRSS' "/proc/$pid/status" | sed 's/^/node_exporter /'
