@@ -82,7 +82,7 @@ fn settings(config: &Config, facts: &HostFacts) -> Settings {
 /// The first line of a dry run's tables.
 fn heading(settings: &Settings, facts: &HostFacts) -> String {
     format!(
-        "vpcwatch {} dry run on {} ({}, Linux {}, {} processors): nothing leaves this host",
+        "vpcwatch {} dry run on {} ({}, kernel {}, {} processors): nothing leaves this host",
         env!("CARGO_PKG_VERSION"),
         settings.identity.value,
         facts.system,

@@ -31,7 +31,9 @@ impl HostFacts {
         HostFacts {
             name: if name.is_empty() { "localhost".into() } else { name },
             kernel: sysinfo::System::kernel_version().unwrap_or_default(),
-            system: sysinfo::System::long_os_version().unwrap_or_default(),
+            system: [sysinfo::System::name(), sysinfo::System::os_version()]
+                .map(Result::unwrap_or_default)
+                .join(" "),
             architecture: sysinfo::System::cpu_arch(),
             processors: std::thread::available_parallelism().map_or(1, Into::into),
             memory_bytes: memory.unwrap_or(0),
