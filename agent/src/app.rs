@@ -5,6 +5,7 @@
 
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -32,6 +33,8 @@ const TICK: Duration = Duration::from_millis(crate::rates::TICK_MS);
 const EVENTS: usize = 8;
 /// Records that may wait for standard output: those of one interval on a host with some dozens of interfaces.
 const RECORDS: usize = 1024;
+/// When an operator who waits for the drain is told what it waits for.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// What the drain may take.
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -69,7 +72,8 @@ fn sampler(config: &Config, paths: &Paths) -> Sampler {
 }
 
 fn settings(config: &Config, facts: &HostFacts) -> Settings {
-    let host = config.host.clone().unwrap_or_else(|| facts.name.clone());
+    let named = config.host.as_ref().or(Some(&facts.name)).filter(|name| !name.is_empty());
+    let host = named.cloned().unwrap_or_else(|| "unknown".into());
     Settings {
         interval_seconds: config.interval_seconds,
         namespace: config.namespace.clone(),
@@ -81,14 +85,13 @@ fn settings(config: &Config, facts: &HostFacts) -> Settings {
 
 /// The first line of a dry run's tables.
 fn heading(settings: &Settings, facts: &HostFacts) -> String {
-    format!(
-        "vpcwatch {} dry run on {} ({}, kernel {}, {} processors): nothing leaves this host",
-        env!("CARGO_PKG_VERSION"),
-        settings.identity.value,
-        facts.system,
-        facts.kernel,
-        facts.processors,
-    )
+    let kernel =
+        Some(&facts.kernel).filter(|kernel| !kernel.is_empty()).map(|kernel| format!("kernel {kernel}"));
+    let system = Some(facts.system.clone()).filter(|system| !system.is_empty());
+    let about: Vec<String> = system.into_iter().chain(kernel).collect();
+    let about = if about.is_empty() { String::new() } else { format!(" ({})", about.join(", ")) };
+    let version = env!("CARGO_PKG_VERSION");
+    format!("vpcwatch {version} dry run on {}{about}: nothing leaves this host", settings.identity.value)
 }
 
 impl DryRun {
@@ -100,47 +103,67 @@ impl DryRun {
 
     async fn stages(self) -> anyhow::Result<End> {
         let mut signals = Signals::listen()?;
-        let facts = HostFacts::live();
-        let recorder = self.record.map(|path| Recorder::create(&path, facts.clone())).transpose()?;
+        let facts = HostFacts::of(&self.paths);
         let settings = settings(&self.config, &facts);
         let sampler = sampler(&self.config, &self.paths);
+        let to_record = self.record.map(|path| Recorder::create(&path, facts.clone())).transpose()?;
+        let mut stdout = Stdout::new(self.output, anstream::stdout(), heading(&settings, &facts));
 
         let (stop, stopped) = watch::channel(false);
         let (events, incoming) = mpsc::channel(EVENTS);
         let (records, outgoing) = mpsc::channel(RECORDS);
-        let stdout = Stdout::new(self.output, anstream::stdout(), heading(&settings, &facts));
-        let mut printed = print_on_a_thread(stdout, outgoing)?;
+        let print = move |record| stdout.show(&record).context("failed to write to standard output");
+        let mut printed = on_a_thread("stdout", outgoing, print)?;
+        let (mut snapshots_to, mut recorded) = (None, Ended(None));
+        if let Some(mut recorder) = to_record {
+            let (to, snapshots) = mpsc::channel(EVENTS);
+            snapshots_to = Some(to);
+            let record = move |snapshot: Arc<Snapshot>| Ok(recorder.snapshot(&snapshot)?);
+            recorded = on_a_thread("recording", snapshots, record)?;
+        }
         let stages = async {
             let pipeline = Pipeline::new(settings);
-            let (outcome, ()) = tokio::join!(
-                sample_each_second(sampler, recorder, events, stopped),
+            tokio::join!(
+                sample_each_second(sampler, snapshots_to, events, stopped),
                 process(pipeline, incoming, records)
             );
-            outcome
         };
         tokio::pin!(stages);
 
-        // Run until something asks to stop. The stages and the printer end by themselves only for a reason.
-        let mut ended = None;
+        // Run until something asks to stop. Stages and writers end by themselves only where something failed.
+        let (mut early, mut running) = (Ok(()), true);
         tokio::select! {
             () = signals.next() => {}
             () = sleep_or_forever(self.stop_after) => {}
-            result = &mut stages => ended = Some(result),
-            result = &mut printed => return output_ended(result),
+            () = &mut stages => running = false,
+            result = printed.wait() => early = result,
+            result = recorded.wait(), if recorded.is_running() => early = result,
         }
         // Stop the source; closing channels stop the rest, in order.
         let _ = stop.send(true);
         let drained = async {
-            let outcome = match ended {
-                Some(result) => result,
-                None => stages.await,
-            };
-            output_ended(printed.await).and_then(|end| outcome.map(|()| end))
+            if running {
+                stages.await;
+            }
+            let ends = [early, printed.wait().await, recorded.wait().await];
+            quiet_if_reader_left(ends.into_iter().collect())
+        };
+        let say_what_is_waited_for = async {
+            sleep(PATIENCE).await;
+            tracing::info!(
+                "waiting for the reader of standard output or of the recording; a second signal ends at once"
+            );
+            std::future::pending::<()>().await;
         };
         tokio::select! {
-            result = timeout(DEADLINE, drained) => result.unwrap_or_else(|_| {
-                Err(anyhow!("standard output took nothing for {} s; what was left is lost", DEADLINE.as_secs()))
-            }),
+            result = timeout(DEADLINE, drained) => match result {
+                Ok(result) => result.map(|()| End::Stopped),
+                Err(_) => Err(anyhow!(
+                    "standard output or the recording took nothing for {} s; what was left is lost",
+                    DEADLINE.as_secs()
+                )),
+            },
+            () = say_what_is_waited_for => Ok(End::Interrupted),
             () = signals.next() => Ok(End::Interrupted),
         }
     }
@@ -149,24 +172,26 @@ impl DryRun {
 /// Samples until told to stop, or until nobody listens.
 async fn sample_each_second(
     mut sampler: Sampler,
-    mut recorder: Option<Recorder>,
+    recording: Option<mpsc::Sender<Arc<Snapshot>>>,
     events: mpsc::Sender<Event>,
     mut stopped: watch::Receiver<bool>,
-) -> anyhow::Result<()> {
+) {
     let mut ticks = interval_at(Instant::now() + off_the_full_second(), TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         tokio::select! {
             biased;
-            _ = stopped.changed() => return Ok(()),
+            _ = stopped.changed() => return,
             _ = ticks.tick() => {}
         }
-        let snapshot = sampler.sample();
-        if let Some(recorder) = &mut recorder {
-            recorder.snapshot(&snapshot)?;
+        let snapshot = Arc::new(sampler.sample());
+        if let Some(recording) = &recording
+            && recording.send(Arc::clone(&snapshot)).await.is_err()
+        {
+            return;
         }
-        if events.send(Event::Snapshot(Box::new(snapshot))).await.is_err() {
-            return Ok(());
+        if events.send(Event::Snapshot(snapshot)).await.is_err() {
+            return;
         }
     }
 }
@@ -184,12 +209,14 @@ fn off_the_full_second() -> Duration {
 
 /// Runs events through the pipeline until there are no more, then closes the open interval.
 async fn process(mut pipeline: Pipeline, mut events: mpsc::Receiver<Event>, records: mpsc::Sender<Record>) {
-    let mut seen = 0u64;
+    let (mut seen, mut shown) = (0u64, false);
     while let Some(event) = events.recv().await {
         let mut out = pipeline.handle(&event);
         seen += 1;
+        shown |= !out.is_empty();
         // Rates need two samples: then there is something to look at, so that nobody waits a minute for it.
         if seen == 2
+            && !shown
             && let Some(preview) = pipeline.preview()
         {
             out.push(Record::Summary(Box::new(preview)));
@@ -211,37 +238,51 @@ async fn send_all(
     Ok(())
 }
 
-type Printed = oneshot::Receiver<io::Result<()>>;
+/// How a writing thread ended, once it has; nothing where there is none, or it was told already.
+struct Ended(Option<oneshot::Receiver<anyhow::Result<()>>>);
 
-fn print_on_a_thread<W: io::Write + Send + 'static>(
-    mut stdout: Stdout<W>,
-    mut records: mpsc::Receiver<Record>,
-) -> anyhow::Result<Printed> {
+impl Ended {
+    fn is_running(&self) -> bool {
+        self.0.is_some()
+    }
+
+    async fn wait(&mut self) -> anyhow::Result<()> {
+        let Some(result) = &mut self.0 else { return Ok(()) };
+        let ended = result.await;
+        self.0 = None;
+        ended.unwrap_or_else(|_| Err(anyhow!("a writing thread ended unexpectedly")))
+    }
+}
+
+/// A closed standard output (`| head`) is the reader's way to say enough.
+fn quiet_if_reader_left(result: anyhow::Result<()>) -> anyhow::Result<()> {
+    let left = |error: &anyhow::Error| {
+        error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+    };
+    result.or_else(|error| if left(&error) { Ok(()) } else { Err(error) })
+}
+
+/// Writes what comes, on a thread of its own: writing may block.
+fn on_a_thread<T: Send + 'static>(
+    name: &str,
+    mut incoming: mpsc::Receiver<T>,
+    mut write: impl FnMut(T) -> anyhow::Result<()> + Send + 'static,
+) -> anyhow::Result<Ended> {
     let (ended, result) = oneshot::channel();
-    let print = move || {
-        let mut print_all = || -> io::Result<()> {
-            while let Some(record) = records.blocking_recv() {
-                stdout.show(&record)?;
+    let write_all = move || {
+        let mut all = || {
+            while let Some(item) = incoming.blocking_recv() {
+                write(item)?;
             }
             Ok(())
         };
-        let _ = ended.send(print_all());
+        let _ = ended.send(all());
     };
     std::thread::Builder::new()
-        .name("stdout".into())
-        .spawn(print)
-        .context("failed to start the output's thread")?;
-    Ok(result)
-}
-
-/// A closed standard output (`| head`) is the reader's way to say enough; any other trouble with it is an error.
-fn output_ended(result: Result<io::Result<()>, oneshot::error::RecvError>) -> anyhow::Result<End> {
-    match result {
-        Ok(Ok(())) => Ok(End::Stopped),
-        Ok(Err(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(End::Stopped),
-        Ok(Err(error)) => Err(anyhow!("failed to write to standard output: {error}")),
-        Err(_) => Err(anyhow!("the output's thread ended unexpectedly")),
-    }
+        .name(name.into())
+        .spawn(write_all)
+        .context("failed to start a writing thread")?;
+    Ok(Ended(Some(result)))
 }
 
 async fn sleep_or_forever(duration: Option<Duration>) {

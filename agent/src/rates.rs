@@ -26,6 +26,13 @@ pub struct Growth {
     pub ticks: u64,
 }
 
+impl Growth {
+    /// Two counters' growth as one's, over the shorter time.
+    pub fn and(self, other: Growth) -> Growth {
+        Growth { amount: self.amount.saturating_add(other.amount), ticks: self.ticks.min(other.ticks) }
+    }
+}
+
 /// The last reading of each counter, by a key of the caller's.
 #[derive(Debug)]
 pub struct Rates<K> {
@@ -50,6 +57,11 @@ impl<K: Eq + Hash> Rates<K> {
         *value = amount.map_or((*value).max(now), |_| now);
         *time = monotonic_ms;
         Some(Growth { amount: amount.unwrap_or(0), ticks: ticks.max(1) })
+    }
+
+    /// The growth of a counter that may be absent in this tick.
+    pub fn growth_of(&mut self, key: K, now: Option<u64>, monotonic_ms: u64) -> Option<Growth> {
+        self.growth(key, now?, monotonic_ms)
     }
 
     /// Forgets counters whose thing is gone.

@@ -30,6 +30,20 @@ impl Namespace {
         run(&["ip", "netns", "add", &name]).context("the system tier needs root and iproute2")?;
         let namespace = Namespace { name };
         namespace.ip(&["link", "set", "lo", "up"])?;
+        // A new namespace may begin with the machine's own settings, and those of a container host differ.
+        namespace.inside(|| {
+            for (name, value) in [
+                ("ipv4/ip_forward", "0"),
+                ("ipv6/conf/all/forwarding", "0"),
+                ("ipv4/conf/all/rp_filter", "0"),
+                ("ipv4/conf/default/rp_filter", "0"),
+                ("ipv4/tcp_syncookies", "1"),
+                ("ipv4/tcp_fin_timeout", "60"),
+            ] {
+                std::fs::write(format!("/proc/sys/net/{name}"), value).with_context(|| name.to_owned())?;
+            }
+            Ok(())
+        })?;
         Ok(namespace)
     }
 

@@ -40,7 +40,7 @@ pub fn run(snapshots: &[Snapshot], sets: &[(&str, &str)]) -> anyhow::Result<Vec<
     });
     let mut records = Vec::new();
     for snapshot in snapshots {
-        records.extend(pipeline.handle(&Event::Snapshot(Box::new(snapshot.clone()))));
+        records.extend(pipeline.handle(&Event::Snapshot(std::sync::Arc::new(snapshot.clone()))));
     }
     records.extend(pipeline.finish());
     Ok(records)

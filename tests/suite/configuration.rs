@@ -52,6 +52,25 @@ fn each_layer_lies_over_the_one_before() {
         ("VPCWATCHER", "1"),
     ];
     let text = show(root.path(), &environment, &["--set", "identity.host=me=you"]);
+    let by_command_line = show(
+        root.path(),
+        &[],
+        &[
+            "--set",
+            "interfaces.exclude=[\"a,b\", 'c']",
+            "--set",
+            "metrics.include=udp_no_ports,tcp_timeouts",
+            "--set",
+            "identity.host=\"web 1\"",
+        ],
+    );
+    for line in [
+        "interfaces.exclude = [\"a,b\", \"c\"]",
+        "metrics.include = [\"udp_no_ports\", \"tcp_timeouts\"]",
+        "identity.host = \"web 1\"",
+    ] {
+        assert!(by_command_line.contains(line), "{by_command_line}");
+    }
     golden::check("config/layers.txt", &text.replace(root.path().to_str().unwrap(), "ROOT"));
 }
 
@@ -74,7 +93,7 @@ fn every_mistake_is_reported_at_once() {
     let file = fixture("config/mistakes.toml");
     let mut command = agent::command();
     command.args(["config", "check", "--config"]).arg(&file).args(["--set", "metrics.sett=x"]);
-    command.env("VPCWATCH__INTERFACES__LOOPBACK", "perhaps");
+    command.env("VPCWATCH__INTERFACES__LOOPBACK", "perhaps").env("VPCWATCH_PUBLISH_INTERVAL", "5s");
     let output = command.output().unwrap();
     assert_eq!(printed(&output, 3), "");
     let message = String::from_utf8(output.stderr).unwrap();

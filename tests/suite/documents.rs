@@ -17,10 +17,12 @@ fn table() -> String {
         if metric.sparse {
             notes += " (sparse)";
         }
-        let per_second = if metric.reading.is_counter() { "/s" } else { "" };
+        if metric.reading.is_counter() {
+            notes += " (growth)";
+        }
         let _ = writeln!(
             text,
-            "| `{}` | {} | {}{per_second} | {}{notes} |",
+            "| `{}` | {} | {} | {}{notes} |",
             metric.name,
             metric.set.as_str(),
             metric.unit.as_str(),

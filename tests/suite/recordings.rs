@@ -110,3 +110,10 @@ fn what_grew_while_a_source_failed_is_spread_over_that_time() {
     expect(&records, "tcp_passive_opens", &[("11:58", "", 190.0, 19.0)]);
     expect(&records, "agent_source_failures", &[("11:58", "", 5.0, 20.0)]);
 }
+
+#[test]
+fn a_counter_that_fell_below_zero_ends_nothing() {
+    let records = records("below_zero", &[]);
+    assert_eq!(sums(&records, "net_bytes_recv").len(), 1);
+    recording::print(&records, Output::Table).unwrap();
+}

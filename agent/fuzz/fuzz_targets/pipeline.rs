@@ -19,7 +19,7 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
     let mut records = Vec::new();
     for line in text.lines() {
         if let Ok(snapshot) = serde_json::from_str::<Snapshot>(line) {
-            records.extend(pipeline.handle(&Event::Snapshot(Box::new(snapshot))));
+            records.extend(pipeline.handle(&Event::Snapshot(std::sync::Arc::new(snapshot))));
         }
     }
     records.extend(pipeline.finish());

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{Common, print};
-use crate::config::{Mistakes, Origin, toml};
+use crate::config::{Origin, toml};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
@@ -22,7 +22,8 @@ impl ConfigCommand {
             ConfigCommand::Check(common) => {
                 common.load()?;
                 let (written, _) = common.layers().read();
-                let changed = written.0.values().filter(|setting| setting.origin != Origin::Default).count();
+                let changed =
+                    written.effective().filter(|(_, setting)| setting.origin != Origin::Default).count();
                 print(&format!(
                     "the configuration is good: {changed} of {} options are set\n",
                     written.0.len()
@@ -37,10 +38,10 @@ impl ConfigCommand {
 fn show(common: &Common) -> anyhow::Result<ExitCode> {
     let (written, _) = common.layers().read();
     let mut text = String::new();
-    for (key, setting) in &written.0 {
+    for (key, setting) in written.effective() {
         writeln!(text, "{:<44} # {}", format!("{key} = {}", toml(&setting.value)), setting.origin)?;
     }
     let code = print(&text)?;
-    common.load().map_err(|mistakes: Mistakes| mistakes)?;
+    common.load()?;
     Ok(code)
 }

@@ -48,7 +48,7 @@ struct Common {
     /// Read this file instead of /etc/vpcwatch/vpcwatch.toml and conf.d
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Set an option, above files and environment: --set metrics.set=full (may be repeated)
+    /// Set an option, above files and environment: --set metrics.set=full (may be repeated). Lists are written a,b
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     set: Vec<(String, String)>,
     /// Read /proc, /sys and /etc below this folder: another host's files, or the host's own in a container.
@@ -58,12 +58,14 @@ struct Common {
 }
 
 impl Common {
-    fn paths(&self) -> Paths {
-        Paths::below(&self.root)
+    fn paths(&self) -> anyhow::Result<Paths> {
+        let paths = Paths::below(&self.root);
+        paths.check().map_err(anyhow::Error::msg)?;
+        Ok(paths)
     }
 
     fn layers(&self) -> Layers {
-        Layers::new(self.paths().configuration(), self.config.clone(), self.set.clone())
+        Layers::new(Paths::below(&self.root).configuration(), self.config.clone(), self.set.clone())
     }
 
     fn load(&self) -> Result<Config, Mistakes> {
@@ -85,6 +87,7 @@ pub fn main() -> ExitCode {
         .with_target(false)
         .without_time()
         .with_ansi(false)
+        .log_internal_errors(false) // a closed standard error must not end the agent
         .init();
     let result = match arguments.command {
         Command::Run(run) => run.run(),

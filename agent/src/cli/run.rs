@@ -54,7 +54,7 @@ impl Run {
             Format::Table => Output::Table,
             Format::Json => Output::Json,
         };
-        let paths = self.common.paths();
+        let paths = self.common.paths()?;
         let run = DryRun { config, paths, output, stop_after: self.stop_after, record: self.record };
         Ok(match run.run()? {
             End::Stopped => ExitCode::SUCCESS,

@@ -16,7 +16,7 @@ pub(super) struct Sample {
 impl Sample {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.common.load()?;
-        let snapshot = app::sample(&config, &self.common.paths());
+        let snapshot = app::sample(&config, &self.common.paths()?);
         print(&(serde_json::to_string_pretty(&snapshot)? + "\n"))
     }
 }

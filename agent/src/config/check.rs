@@ -6,7 +6,7 @@ use config::{Value, ValueKind};
 use glob::Pattern;
 
 use super::{Config, Mistake, Mistakes, Origin, Written, toml};
-use crate::model::catalog::{self, CATALOG, Set};
+use crate::model::catalog::{self, CATALOG, Metric, Set};
 use crate::sources::InterfaceRules;
 
 /// Gives the configuration, or every mistake of it and of its reading.
@@ -37,18 +37,23 @@ struct Checking<'a> {
 }
 
 impl Checking<'_> {
-    /// Reads one key with `read`; a mistake is noted, and gives the type's empty value, which nobody will see.
-    fn read<T: Default>(&mut self, key: &str, read: impl FnOnce(&Value) -> Result<T, Wrong>) -> T {
-        let Some(setting) = self.written.0.get(key) else {
+    /// Reads one key with `read`, in every layer: a mistake below a stronger layer waits for that layer to go. Gives
+    /// the strongest value, or the type's empty one if that is a mistake, which nobody will see.
+    fn read<T: Default>(&mut self, key: &str, read: impl Fn(&Value) -> Result<T, Vec<Wrong>>) -> T {
+        let Some(settings) = self.written.0.get(key) else {
             let missing =
                 ("missing from the built-in defaults".to_owned(), "report this as a bug".to_owned());
             self.note(key, Origin::Default, missing);
             return T::default();
         };
-        read(&setting.value).unwrap_or_else(|wrong| {
-            self.note(key, setting.origin.clone(), wrong);
-            T::default()
-        })
+        let mut strongest = T::default();
+        for setting in settings {
+            strongest = read(&setting.value).unwrap_or_else(|wrongs| {
+                wrongs.into_iter().for_each(|wrong| self.note(key, setting.origin.clone(), wrong));
+                T::default()
+            });
+        }
+        strongest
     }
 
     fn note(&mut self, key: &str, origin: Origin, (problem, cure): Wrong) {
@@ -57,45 +62,49 @@ impl Checking<'_> {
 
     fn text(&mut self, key: &str, allowed: fn(&str) -> Result<(), Wrong>) -> String {
         self.read(key, |value| {
-            let text = plain(value, "write it in quotes")?;
-            allowed(&text).map(|()| text)
+            let text = plain(value, "write it in quotes").map_err(one)?;
+            allowed(&text).map_err(one)?;
+            Ok(text)
         })
     }
 
     fn truth(&mut self, key: &str) -> bool {
         self.read(key, |value| {
             let wrong =
-                |_| (format!("{} is neither true nor false", toml(value)), "write true or false".to_owned());
-            value.clone().into_bool().map_err(wrong)
+                || one((format!("{} is neither true nor false", toml(value)), "write true or false".into()));
+            value.clone().into_bool().map_err(|_| wrong())
         })
     }
 
     fn interval(&mut self) -> u32 {
         self.read("publish.interval", |value| {
             let cure = || "write whole seconds from 1s to 1h, with the unit: 60s".to_owned();
-            let text = plain(value, &cure())?;
-            let duration =
-                humantime::parse_duration(&text).map_err(|error| (format!("{text:?}: {error}"), cure()))?;
+            let text = plain(value, &cure()).map_err(one)?;
+            let is_bare = text.parse::<f64>().is_ok();
+            let duration = humantime::parse_duration(&text).map_err(|error| {
+                let why =
+                    if is_bare { "has no unit".to_owned() } else { format!("is no duration ({error})") };
+                one((format!("{text:?} {why}"), cure()))
+            })?;
             let seconds = u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
             if duration.subsec_nanos() == 0 && (1..=3600).contains(&seconds) {
                 Ok(seconds)
             } else {
-                Err((format!("{text:?} is out of range"), cure()))
+                Err(one((format!("{text:?} is out of range"), cure())))
             }
         })
     }
 
     fn patterns(&mut self, key: &str) -> Vec<Pattern> {
         self.read(key, |value| {
-            let pattern = |text: &String| {
+            each(value, |text| {
                 Pattern::new(text).map_err(|error| {
                     (
                         format!("{text:?}: {error}"),
                         "write a name in which * and ? stand for characters".to_owned(),
                     )
                 })
-            };
-            list(value)?.iter().map(pattern).collect()
+            })
         })
     }
 
@@ -103,24 +112,27 @@ impl Checking<'_> {
         let set = self.read("metrics.set", |value| {
             let names = Set::ALL.map(Set::as_str).join(", ");
             let cure = format!("write one of {names}");
-            let text = plain(value, &cure)?;
+            let text = plain(value, &cure).map_err(one)?;
             let found = Set::ALL.into_iter().find(|set| set.as_str() == text);
-            found.map(Some).ok_or_else(|| (format!("there is no set {text:?}"), cure))
+            found.map(Some).ok_or_else(|| one((format!("there is no set {text:?}"), cure)))
         });
         let set = set.unwrap_or(Set::Full);
-        let include = self.read("metrics.include", metrics);
+        let include = self.read("metrics.include", |value| each(value, |name| metric(name).map(|m| m.name)));
         let exclude = self.read("metrics.exclude", |value| {
-            let names = metrics(value)?;
-            match names.iter().find(|name| catalog::find(name).is_some_and(|m| m.set == Set::Essential)) {
-                None => Ok(names),
-                Some(name) => {
+            each(value, |name| match metric(name)? {
+                essential if essential.set == Set::Essential => {
                     Err((format!("{name} is essential: alarms rest on it"), "take it off this list".into()))
                 }
-            }
+                other => Ok(other.name),
+            })
         });
         let in_set = CATALOG.iter().filter(|metric| metric.set <= set).map(|metric| metric.name);
         in_set.chain(include).filter(|name| !exclude.contains(name)).collect()
     }
+}
+
+fn one(wrong: Wrong) -> Vec<Wrong> {
+    vec![wrong]
 }
 
 /// Text or a number, as text.
@@ -133,25 +145,30 @@ fn plain(value: &Value, cure: &str) -> Result<String, Wrong> {
     }
 }
 
-fn list(value: &Value) -> Result<Vec<String>, Wrong> {
+/// A list of texts, each read by itself: every bad one is a mistake.
+fn each<T>(value: &Value, read: impl Fn(&str) -> Result<T, Wrong>) -> Result<Vec<T>, Vec<Wrong>> {
     let cure = "write a list of texts: [\"a\", \"b\"]";
-    match &value.kind {
-        ValueKind::Array(items) => items.iter().map(|item| plain(item, cure)).collect(),
-        _ => Err((format!("{} is not a list", toml(value)), cure.to_owned())),
+    let ValueKind::Array(items) = &value.kind else {
+        return Err(one((format!("{} is not a list", toml(value)), cure.to_owned())));
+    };
+    let (mut good, mut wrongs) = (Vec::new(), Vec::new());
+    for item in items {
+        match plain(item, cure).and_then(|text| read(&text)) {
+            Ok(item) => good.push(item),
+            Err(wrong) => wrongs.push(wrong),
+        }
     }
+    if wrongs.is_empty() { Ok(good) } else { Err(wrongs) }
 }
 
-/// Names of metrics of the catalog.
-fn metrics(value: &Value) -> Result<Vec<&'static str>, Wrong> {
-    let find = |name: &String| {
-        let near = || CATALOG.iter().map(|m| (strsim::osa_distance(m.name, name), m.name)).min();
-        let cure = || match near() {
-            Some((distance, known)) if distance <= name.len() / 3 => format!("did you mean {known}?"),
-            _ => "the README lists every metric".to_owned(),
-        };
-        catalog::find(name).map(|m| m.name).ok_or_else(|| (format!("there is no metric {name:?}"), cure()))
+/// A metric of the catalog.
+fn metric(name: &str) -> Result<&'static Metric, Wrong> {
+    let near = || CATALOG.iter().map(|m| (strsim::osa_distance(m.name, name), m.name)).min();
+    let cure = || match near() {
+        Some((distance, known)) if distance <= name.len() / 3 => format!("did you mean {known}?"),
+        _ => "the README lists every metric".to_owned(),
     };
-    list(value)?.iter().map(find).collect()
+    catalog::find(name).ok_or_else(|| (format!("there is no metric {name:?}"), cure()))
 }
 
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html>, `Namespace`.

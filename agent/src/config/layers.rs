@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use config::{Environment, File, FileFormat, Source, Value, ValueKind};
@@ -59,9 +60,16 @@ pub struct Setting {
     pub origin: Origin,
 }
 
-/// Every key that exists, with the value of the strongest layer that has it.
+/// Every key that exists, with its values from all layers, the strongest last; never none.
 #[derive(Debug, Clone)]
-pub struct Written(pub BTreeMap<String, Setting>);
+pub struct Written(pub BTreeMap<String, Vec<Setting>>);
+
+impl Written {
+    /// Every key with the value that holds.
+    pub fn effective(&self) -> impl Iterator<Item = (&str, &Setting)> {
+        self.0.iter().filter_map(|(key, settings)| Some((key.as_str(), settings.last()?)))
+    }
+}
 
 impl Layers {
     /// Reads all layers; what cannot be read, and keys that do not exist, are mistakes.
@@ -89,7 +97,7 @@ impl Layers {
         match folder.read_dir() {
             Ok(entries) => files.extend(entries.flatten().map(|entry| entry.path())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => reading.mistakes.push(unreadable(&folder, &error.to_string())),
+            Err(error) => reading.mistakes.push(unreadable(&folder, &error)),
         }
         files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
         files.sort();
@@ -98,7 +106,7 @@ impl Layers {
 }
 
 struct Reading {
-    written: BTreeMap<String, Setting>,
+    written: BTreeMap<String, Vec<Setting>>,
     /// Keys whose default is a list.
     lists: Vec<String>,
     mistakes: Vec<Mistake>,
@@ -112,27 +120,44 @@ impl Reading {
             if matches!(value.kind, ValueKind::Array(_)) {
                 self.lists.push(key.clone());
             }
-            self.written.insert(key, Setting { value, origin: Origin::Default });
+            self.written.insert(key, vec![Setting { value, origin: Origin::Default }]);
         }
     }
 
     fn file(&mut self, path: &Path) {
         // Read first: the message of an unreadable file is clearer than the parser's, and a path without the
         // extension that the parser wants serves too.
-        let read = std::fs::read_to_string(path).map_err(|error| error.to_string());
-        let collected = read.and_then(|text| {
-            let parsed = File::from_str(&text, FileFormat::Toml).collect();
-            parsed.map_err(|error| format!("not valid TOML: {}", error.to_string().trim().replace('\n', " ")))
-        });
-        match collected {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) => return self.mistakes.push(unreadable(path, &error)),
+        };
+        match File::from_str(&text, FileFormat::Toml).collect() {
             Ok(layer) => flat(layer).into_iter().for_each(|(key, value)| {
                 self.put(key, value, Origin::File(path.to_owned()));
             }),
-            Err(error) => self.mistakes.push(unreadable(path, &error)),
+            Err(error) => {
+                // First line: where; last line: what. Between them is a drawing for a terminal.
+                let error = error.to_string();
+                let mut lines = error.lines().filter(|line| !line.trim().is_empty());
+                let place = lines.next().unwrap_or_default().to_owned();
+                let what = lines.next_back().map(|what| format!(": {what}")).unwrap_or_default();
+                self.mistakes.push(Mistake {
+                    origin: Origin::File(path.to_owned()),
+                    key: None,
+                    problem: format!("not valid TOML: {place}{what}"),
+                    cure: "correct it there".into(),
+                });
+            }
         }
     }
 
     fn environment(&mut self, instead: Option<&HashMap<String, String>>) {
+        match instead {
+            Some(instead) => self.misspelt_variables(instead.keys().cloned()),
+            None => {
+                self.misspelt_variables(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()));
+            }
+        }
         let source = Environment::with_prefix(PREFIX).prefix_separator("__").separator("__");
         let source =
             source.source(instead.map(|map| map.iter().map(|(k, v)| (k.clone(), v.clone())).collect()));
@@ -154,20 +179,46 @@ impl Reading {
         }
     }
 
-    /// Puts a value written as plain text; lists are separated by commas.
+    /// A variable with one underscore where two belong would be passed over in silence.
+    fn misspelt_variables(&mut self, names: impl Iterator<Item = String>) {
+        for name in names {
+            let Some(rest) = name.strip_prefix(&format!("{PREFIX}_")).filter(|rest| !rest.starts_with('_'))
+            else {
+                continue;
+            };
+            let flat = |text: &str| text.to_lowercase().replace(['_', '.'], "");
+            if let Some(key) = self.written.keys().find(|key| flat(key) == flat(rest)) {
+                let right = format!("{PREFIX}__{}", key.replace('.', "__").to_uppercase());
+                self.mistakes.push(Mistake {
+                    origin: Origin::Environment(Some(name)),
+                    key: None,
+                    problem: "no such option".into(),
+                    cure: format!("did you mean {right}?"),
+                });
+            }
+        }
+    }
+
+    /// Puts a value written as TOML would be (`"a"`, `["a", "b"]`), or as plain text, in which commas part a list.
     fn set(&mut self, key: &str, text: &str, origin: Origin) {
-        let value: ValueKind = if self.lists.iter().any(|list| list == key) {
-            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-            ValueKind::Array(items.map(|item| Value::new(None, item)).collect())
-        } else {
-            ValueKind::String(text.to_owned())
+        let toml =
+            || File::from_str(&format!("value = {text}"), FileFormat::Toml).collect().ok()?.remove("value");
+        let quoted = if text.starts_with(['[', '"']) { toml() } else { None };
+        let is_list = self.lists.iter().any(|list| list == key);
+        let value = match quoted {
+            Some(value) => value.kind,
+            None if is_list => {
+                let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+                ValueKind::Array(items.map(|item| Value::new(None, item)).collect())
+            }
+            None => ValueKind::String(text.to_owned()),
         };
         self.put(key.to_owned(), Value::new(None, value), origin);
     }
 
     fn put(&mut self, key: String, value: Value, origin: Origin) {
-        if let Some(setting) = self.written.get_mut(&key) {
-            *setting = Setting { value, origin };
+        if let Some(settings) = self.written.get_mut(&key) {
+            settings.push(Setting { value, origin });
         } else if !self.is_empty_section(&key, &value) {
             let cure = self.cure_for_unknown(&key);
             self.mistakes.push(Mistake { origin, key: Some(key), problem: "no such option".into(), cure });
@@ -223,11 +274,17 @@ pub fn toml(value: &Value) -> String {
     }
 }
 
-fn unreadable(path: &Path, error: &str) -> Mistake {
+fn unreadable(path: &Path, error: &std::io::Error) -> Mistake {
+    let cure = match error.kind() {
+        ErrorKind::NotFound => "name a file that exists",
+        ErrorKind::PermissionDenied => "allow this user to read it",
+        ErrorKind::InvalidData => "write it as UTF-8 text",
+        _ => "correct or remove it",
+    };
     Mistake {
         origin: Origin::File(path.to_owned()),
         key: None,
-        problem: error.to_owned(),
-        cure: "correct or remove the file, or allow this user to read it".into(),
+        problem: error.to_string(),
+        cure: cure.into(),
     }
 }

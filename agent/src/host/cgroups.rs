@@ -18,7 +18,8 @@ const RESCAN_AFTER_MS: u64 = 30_000;
 #[derive(Debug)]
 pub struct CgroupUnits {
     root: Option<PathBuf>,
-    names: HashMap<u64, String>,
+    /// `None` for the root, where nothing is a unit.
+    names: HashMap<u64, Option<String>>,
     scanned_ms: Option<u64>,
 }
 
@@ -37,11 +38,11 @@ impl CgroupUnits {
             self.scanned_ms = Some(monotonic_ms);
             self.names = self.root.as_deref().map(scan).unwrap_or_default();
         }
-        self.names.get(&id).cloned()
+        self.names.get(&id).cloned().flatten()
     }
 }
 
-fn scan(root: &Path) -> HashMap<u64, String> {
+fn scan(root: &Path) -> HashMap<u64, Option<String>> {
     let mut names = HashMap::new();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -59,12 +60,12 @@ fn scan(root: &Path) -> HashMap<u64, String> {
     names
 }
 
-/// The deepest service, scope or socket in a cgroup's path; else the path itself.
-fn unit_of(path: &str) -> String {
+/// The deepest service, scope or socket in a cgroup's path; else the path itself; nothing for the root.
+fn unit_of(path: &str) -> Option<String> {
     let is_unit = |name: &&str| [".service", ".scope", ".socket"].iter().any(|kind| name.ends_with(kind));
     match path.rsplit('/').find(is_unit) {
-        Some(unit) => unit.to_owned(),
-        None => format!("/{path}"),
+        Some(unit) => Some(unit.to_owned()),
+        None => (!path.is_empty()).then(|| format!("/{path}")),
     }
 }
 
@@ -79,11 +80,11 @@ mod tests {
             ("user.slice/user-1000.slice/user@1000.service/app.slice/web.service", "web.service"),
             ("system.slice/docker-0123.scope/init", "docker-0123.scope"),
             ("init.scope", "init.scope"),
-            ("", "/"),
             ("lxc/payload", "/lxc/payload"),
         ] {
-            assert_eq!(unit_of(path), unit);
+            assert_eq!(unit_of(path).as_deref(), Some(unit));
         }
+        assert_eq!(unit_of(""), None);
     }
 
     #[test]

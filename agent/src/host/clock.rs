@@ -1,5 +1,5 @@
-//! The only reader of clocks. Wall time stamps data; the monotonic clock measures between samples; the thread's CPU
-//! time keeps socket walks in budget.
+//! The clocks, and the only reader of wall time. Wall time stamps data; the monotonic clock measures between samples;
+//! the thread's CPU time keeps socket walks in budget.
 
 use std::time::{Duration, Instant};
 

@@ -51,10 +51,16 @@ pub struct Ethtool {
 /// Who drives an interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Driver {
+    name: String,
+    /// As the driver told: buffers are sized by it, so nobody else may set it.
+    statistics: u32,
+}
+
+impl Driver {
     /// The driver's name: `ena`, `veth`, `virtio_net`.
-    pub name: String,
-    /// How many statistics it has.
-    pub statistics: u32,
+    pub fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 impl Ethtool {
@@ -86,7 +92,10 @@ impl Ethtool {
         };
         // SAFETY: the kernel writes one `struct ethtool_drvinfo`, whose layout `DriverInfo` has, and nothing more.
         unsafe { self.ask(interface, std::ptr::from_mut(&mut info).cast())? };
-        Ok(Driver { name: text(&info.driver), statistics: info.statistics.min(MAX_STATISTICS) })
+        if info.statistics > MAX_STATISTICS {
+            return Err(io::Error::other(format!("a driver with {} statistics", info.statistics)));
+        }
+        Ok(Driver { name: text(&info.driver), statistics: info.statistics })
     }
 
     /// Names of the driver's statistics, in the order of [`Ethtool::statistics`].
@@ -97,7 +106,8 @@ impl Ethtool {
             (*command, *set, *count) = (GET_STRINGS, STATISTICS_NAMES, driver.statistics);
         }
         // SAFETY: the kernel (`ethtool_get_strings`) writes 32 bytes for each name that the driver has now: as many
-        // as `driver` said, unless it was reconfigured since, and the slack is far more than any driver adds.
+        // as `driver` said (only this module makes a `Driver`), unless it was given more queues since; then the slack,
+        // more statistics than most drivers have at all, holds those too.
         unsafe { self.ask(interface, words.as_mut_ptr().cast())? };
         if words.get(2) != Some(&driver.statistics) {
             return Err(reconfigured());

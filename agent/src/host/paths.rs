@@ -20,9 +20,33 @@ impl Paths {
         self.root == Path::new("/")
     }
 
-    /// `/proc/net/NAME`, which is this process's network namespace.
+    /// `/proc/net/NAME`, which is this process's network namespace. Below another root it is that of its first
+    /// process, if there is one: `/proc/net` of a host's `/proc` mounted in a container would be the container's.
     pub fn proc_net(&self, name: &str) -> PathBuf {
-        self.root.join("proc/net").join(name)
+        let first = self.root.join("proc/1/net");
+        let folder = if !self.is_live() && first.is_dir() { first } else { self.root.join("proc/net") };
+        folder.join(name)
+    }
+
+    /// `/etc/hostname`.
+    pub fn hostname(&self) -> PathBuf {
+        self.root.join("etc/hostname")
+    }
+
+    /// Why nothing could be read below this root, if so.
+    pub fn check(&self) -> Result<(), String> {
+        let proc = self.root.join("proc");
+        let found = proc.metadata().map_err(|error| error.to_string());
+        let is_folder =
+            found.and_then(|found| if found.is_dir() { Ok(()) } else { Err("not a folder".into()) });
+        is_folder.map_err(|why| {
+            format!("{}: {why}; --root takes a folder that has proc, sys and etc", proc.display())
+        })
+    }
+
+    /// `/etc/os-release`.
+    pub fn os_release(&self) -> PathBuf {
+        self.root.join("etc/os-release")
     }
 
     /// `/proc/sys/NAME`.

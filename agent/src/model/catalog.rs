@@ -4,7 +4,8 @@
 //! Names are the CloudWatch agent's where it has the same measurement
 //! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/metrics-collected-by-CloudWatch-agent.html>).
 
-use super::snapshot::{Interface, Listener, Snapshot, SourceOutcome, TcpStates, percent};
+use super::counters::KernelCounters;
+use super::snapshot::{AgentUsage, Interface, Listener, Snapshot, SourceOutcome, TcpStates, percent};
 
 /// One metric.
 #[derive(Debug, Clone, Copy)]
@@ -92,7 +93,11 @@ pub enum Reading {
     /// The value of this second.
     Gauge(fn(&Snapshot) -> Option<f64>),
     /// A cumulative kernel counter; what is published is its growth.
-    Counter(fn(&Snapshot) -> Option<u64>),
+    Counter(fn(&KernelCounters) -> Option<u64>),
+    /// The growths of IPv4's and IPv6's counter together; where one family is absent, the other's.
+    BothFamilies([fn(&KernelCounters) -> Option<u64>; 2]),
+    /// CPU time of the agent, a cumulative counter of its own.
+    AgentCounter(fn(&AgentUsage) -> Option<u64>),
     /// The value of this second at one interface.
     InterfaceGauge(fn(&Interface) -> Option<f64>),
     /// A cumulative counter of one interface.
@@ -107,7 +112,7 @@ impl Reading {
 
     /// Whether the published values are growth per second rather than levels.
     pub fn is_counter(self) -> bool {
-        matches!(self, Reading::Counter(_) | Reading::InterfaceCounter(_))
+        !matches!(self, Reading::Gauge(_) | Reading::InterfaceGauge(_))
     }
 }
 
@@ -135,7 +140,7 @@ impl Metric {
 }
 
 use Group::{Agent, Interfaces, Listeners, Pressure, TcpStates as States};
-use Reading::{Counter, Gauge, InterfaceCounter, InterfaceGauge};
+use Reading::{AgentCounter, BothFamilies, Counter, Gauge, InterfaceCounter, InterfaceGauge};
 use Set::{Essential, Full, Standard};
 use Unit::{Bytes, Count, Milliseconds, Percent, Seconds};
 
@@ -155,7 +160,7 @@ pub const CATALOG: &[Metric] = &[
     row(States, Full, "netstat_tcp_listen", Count, Gauge(|s| state(s, |t| t.listen)), "listening sockets"),
 
     row(Listeners, Essential, "tcp_syn_queue_utilization", Percent, Gauge(|s| worst(s, Listener::syn_utilization)), "half-open connections in per cent of the backlog, at the fullest listener; above 100 the kernel sends SYN cookies or drops"),
-    row(Listeners, Essential, "tcp_accept_queue_utilization", Percent, Gauge(|s| worst(s, |l| l.accept_utilization)), "connections waiting for accept() in per cent of the backlog, at the fullest listening socket"),
+    row(Listeners, Essential, "tcp_accept_queue_utilization", Percent, Gauge(|s| worst(s, |l| l.accept_utilization)), "connections waiting for accept() in per cent of the backlog, at the fullest listening socket; from 100 up it is full"),
 
     row(Interfaces, Essential, "net_bytes_recv", Bytes, InterfaceCounter(|i| Some(i.bytes_recv)), "bytes received"),
     row(Interfaces, Essential, "net_bytes_sent", Bytes, InterfaceCounter(|i| Some(i.bytes_sent)), "bytes sent"),
@@ -172,40 +177,46 @@ pub const CATALOG: &[Metric] = &[
     row(Interfaces, Standard, "ethtool_linklocal_allowance_exceeded", Count, InterfaceCounter(|i| i.allowances.as_ref()?.linklocal_exceeded), "packets to DNS, metadata and time services dropped: rate above the allowance").sparse(),
     row(Interfaces, Full, "ethtool_conntrack_allowance_available", Count, InterfaceGauge(|i| float(i.allowances.as_ref()?.conntrack_available)), "connections the instance may still track"),
 
-    row(Pressure, Standard, "tcp_passive_opens", Count, Counter(|s| s.counters.as_ref()?.tcp_passive_opens), "connections accepted"),
-    row(Pressure, Standard, "tcp_active_opens", Count, Counter(|s| s.counters.as_ref()?.tcp_active_opens), "connections begun by this host"),
-    row(Pressure, Standard, "tcp_retransmits", Count, Counter(|s| s.counters.as_ref()?.tcp_retrans_segs), "segments sent again: loss on the path"),
-    row(Pressure, Standard, "tcp_attempt_fails", Count, Counter(|s| s.counters.as_ref()?.tcp_attempt_fails), "handshakes that failed, in either direction").sparse(),
-    row(Pressure, Standard, "tcp_listen_drops", Count, Counter(|s| s.counters.as_ref()?.listen_drops), "SYNs and final ACKs that listeners dropped: clients were refused or had to retry").sparse(),
-    row(Pressure, Standard, "tcp_listen_overflows", Count, Counter(|s| s.counters.as_ref()?.listen_overflows), "SYNs and final ACKs that met a full accept queue: the program accepts too slowly").sparse(),
-    row(Pressure, Standard, "tcp_syncookies_sent", Count, Counter(|s| s.counters.as_ref()?.syncookies_sent), "SYN cookies sent: a SYN queue was full").sparse(),
-    row(Pressure, Full, "tcp_syncookies_recv", Count, Counter(|s| s.counters.as_ref()?.syncookies_recv), "valid SYN cookies that came back: real clients among the SYNs").sparse(),
-    row(Pressure, Full, "tcp_syncookies_failed", Count, Counter(|s| s.counters.as_ref()?.syncookies_failed), "invalid SYN cookies that came back").sparse(),
-    row(Pressure, Full, "tcp_request_queue_full_cookies", Count, Counter(|s| s.counters.as_ref()?.req_q_full_do_cookies), "SYNs that met a full SYN queue and were answered by cookie").sparse(),
-    row(Pressure, Full, "tcp_request_queue_full_drops", Count, Counter(|s| s.counters.as_ref()?.req_q_full_drop), "SYNs that met a full SYN queue and were dropped").sparse(),
-    row(Pressure, Full, "tcp_embryonic_resets", Count, Counter(|s| s.counters.as_ref()?.embryonic_rsts), "half-open connections that the client reset").sparse(),
-    row(Pressure, Full, "tcp_defer_accept_drops", Count, Counter(|s| s.counters.as_ref()?.defer_accept_drop), "handshakes completed without data at a TCP_DEFER_ACCEPT listener").sparse(),
-    row(Pressure, Full, "tcp_syn_retransmits", Count, Counter(|s| s.counters.as_ref()?.tcp_syn_retrans), "SYNs and SYN-ACKs sent again").sparse(),
-    row(Pressure, Full, "tcp_timeouts", Count, Counter(|s| s.counters.as_ref()?.tcp_timeouts), "retransmission time-outs").sparse(),
-    row(Pressure, Full, "tcp_estab_resets", Count, Counter(|s| s.counters.as_ref()?.tcp_estab_resets), "established connections ended by a reset").sparse(),
-    row(Pressure, Full, "tcp_out_resets", Count, Counter(|s| s.counters.as_ref()?.tcp_out_rsts), "resets sent: connections to closed ports, and aborted ones").sparse(),
-    row(Pressure, Full, "tcp_in_errors", Count, Counter(|s| s.counters.as_ref()?.tcp_in_errs), "damaged segments received").sparse(),
-    row(Pressure, Full, "tcp_backlog_drops", Count, Counter(|s| s.counters.as_ref()?.tcp_backlog_drop), "segments dropped because a socket's backlog was full").sparse(),
-    row(Pressure, Full, "tcp_aborts_on_timeout", Count, Counter(|s| s.counters.as_ref()?.tcp_abort_on_timeout), "connections given up after retransmissions").sparse(),
-    row(Pressure, Full, "tcp_aborts_on_memory", Count, Counter(|s| s.counters.as_ref()?.tcp_abort_on_memory), "connections given up for want of memory").sparse(),
-    row(Pressure, Full, "tcp_orphans", Count, Gauge(|s| float(s.counters.as_ref()?.tcp_orphans)), "TCP sockets that no process holds any more"),
-    row(Pressure, Full, "udp_datagrams_recv", Count, Counter(|s| both(s, |c| c.udp_in_datagrams, |c| c.udp6_in_datagrams)), "UDP datagrams delivered"),
-    row(Pressure, Full, "udp_datagrams_sent", Count, Counter(|s| both(s, |c| c.udp_out_datagrams, |c| c.udp6_out_datagrams)), "UDP datagrams sent"),
-    row(Pressure, Full, "udp_no_ports", Count, Counter(|s| both(s, |c| c.udp_no_ports, |c| c.udp6_no_ports)), "UDP datagrams for ports that nobody has open").sparse(),
-    row(Pressure, Full, "udp_in_errors", Count, Counter(|s| both(s, |c| c.udp_in_errors, |c| c.udp6_in_errors)), "UDP datagrams that could not be delivered, full buffers included").sparse(),
-    row(Pressure, Full, "udp_rcvbuf_errors", Count, Counter(|s| both(s, |c| c.udp_rcvbuf_errors, |c| c.udp6_rcvbuf_errors)), "UDP datagrams lost to a full receive buffer: the program reads too slowly").sparse(),
-    row(Pressure, Full, "udp_sndbuf_errors", Count, Counter(|s| both(s, |c| c.udp_sndbuf_errors, |c| c.udp6_sndbuf_errors)), "UDP datagrams lost to a full send buffer").sparse(),
+    row(Pressure, Standard, "tcp_passive_opens", Count, Counter(|c| c.tcp_passive_opens), "connections accepted"),
+    row(Pressure, Standard, "tcp_active_opens", Count, Counter(|c| c.tcp_active_opens), "connections begun by this host"),
+    row(Pressure, Standard, "tcp_retransmits", Count, Counter(|c| c.tcp_retrans_segs), "segments sent again: loss on the path"),
+    row(Pressure, Standard, "tcp_attempt_fails", Count, Counter(|c| c.tcp_attempt_fails), "handshakes that failed, in either direction").sparse(),
+    row(Pressure, Standard, "tcp_listen_drops", Count, Counter(|c| c.listen_drops), "SYNs and final ACKs that listeners dropped: clients were refused or had to retry").sparse(),
+    row(Pressure, Standard, "tcp_listen_overflows", Count, Counter(|c| c.listen_overflows), "SYNs and final ACKs that met a full accept queue: the program accepts too slowly").sparse(),
+    row(Pressure, Standard, "tcp_syncookies_sent", Count, Counter(|c| c.syncookies_sent), "SYN cookies sent: a SYN queue was full").sparse(),
+    row(Pressure, Full, "tcp_syncookies_recv", Count, Counter(|c| c.syncookies_recv), "valid SYN cookies that came back: real clients among the SYNs").sparse(),
+    row(Pressure, Full, "tcp_syncookies_failed", Count, Counter(|c| c.syncookies_failed), "invalid SYN cookies that came back").sparse(),
+    row(Pressure, Full, "tcp_request_queue_full_cookies", Count, Counter(|c| c.req_q_full_do_cookies), "SYNs that met a full SYN queue and were answered by cookie").sparse(),
+    row(Pressure, Full, "tcp_request_queue_full_drops", Count, Counter(|c| c.req_q_full_drop), "SYNs that met a full SYN queue and were dropped").sparse(),
+    row(Pressure, Full, "tcp_embryonic_resets", Count, Counter(|c| c.embryonic_rsts), "half-open connections that the client reset").sparse(),
+    row(Pressure, Full, "tcp_defer_accept_drops", Count, Counter(|c| c.defer_accept_drop), "handshakes completed without data at a TCP_DEFER_ACCEPT listener").sparse(),
+    row(Pressure, Full, "tcp_syn_retransmits", Count, Counter(|c| c.tcp_syn_retrans), "SYNs and SYN-ACKs sent again").sparse(),
+    row(Pressure, Full, "tcp_timeouts", Count, Counter(|c| c.tcp_timeouts), "retransmission time-outs").sparse(),
+    row(Pressure, Full, "tcp_estab_resets", Count, Counter(|c| c.tcp_estab_resets), "established connections ended by a reset").sparse(),
+    row(Pressure, Full, "tcp_out_resets", Count, Counter(|c| c.tcp_out_rsts), "resets sent: connections to closed ports, and aborted ones").sparse(),
+    row(Pressure, Full, "tcp_in_errors", Count, Counter(|c| c.tcp_in_errs), "damaged segments received").sparse(),
+    row(Pressure, Full, "tcp_backlog_drops", Count, Counter(|c| c.tcp_backlog_drop), "segments dropped because a socket's backlog was full").sparse(),
+    row(Pressure, Full, "tcp_aborts_on_timeout", Count, Counter(|c| c.tcp_abort_on_timeout), "connections given up after retransmissions").sparse(),
+    row(Pressure, Full, "tcp_aborts_on_memory", Count, Counter(|c| c.tcp_abort_on_memory), "connections given up for want of memory").sparse(),
+    row(Pressure, Full, "tcp_orphans", Count, Gauge(|s| float(s.counters.as_ref()?.tcp_orphans)), "TCP sockets that no process holds any more, on the whole host"),
+    row(Pressure, Full, "tcp_segments_recv", Count, Counter(|c| c.tcp_in_segs), "segments received"),
+    row(Pressure, Full, "tcp_segments_sent", Count, Counter(|c| c.tcp_out_segs), "segments sent, retransmissions left out"),
+    row(Pressure, Full, "tcp_memory_pages", Count, Gauge(|s| float(s.counters.as_ref()?.tcp_memory_pages)), "pages of memory in TCP buffers, on the whole host"),
+    row(Pressure, Full, "tcp_sockets_allocated", Count, Gauge(|s| float(s.counters.as_ref()?.tcp_allocated)), "TCP sockets in memory, on the whole host"),
+    row(Pressure, Full, "tcp_sockets_in_use", Count, Gauge(|s| s.counters.as_ref().and_then(|c| float(Some(c.tcp_in_use?.saturating_add(c.tcp6_in_use.unwrap_or(0)))))), "TCP sockets in use, TIME_WAIT left out"),
+    row(Pressure, Full, "sockets_used", Count, Gauge(|s| float(s.counters.as_ref()?.sockets_used)), "sockets of every kind in use"),
+    row(Pressure, Full, "udp_datagrams_recv", Count, BothFamilies([|c| c.udp_in_datagrams, |c| c.udp6_in_datagrams]), "UDP datagrams delivered"),
+    row(Pressure, Full, "udp_datagrams_sent", Count, BothFamilies([|c| c.udp_out_datagrams, |c| c.udp6_out_datagrams]), "UDP datagrams sent"),
+    row(Pressure, Full, "udp_no_ports", Count, BothFamilies([|c| c.udp_no_ports, |c| c.udp6_no_ports]), "UDP datagrams for ports that nobody has open").sparse(),
+    row(Pressure, Full, "udp_in_errors", Count, BothFamilies([|c| c.udp_in_errors, |c| c.udp6_in_errors]), "UDP datagrams that could not be delivered, full buffers included").sparse(),
+    row(Pressure, Full, "udp_rcvbuf_errors", Count, BothFamilies([|c| c.udp_rcvbuf_errors, |c| c.udp6_rcvbuf_errors]), "UDP datagrams lost to a full receive buffer: the program reads too slowly").sparse(),
+    row(Pressure, Full, "udp_sndbuf_errors", Count, BothFamilies([|c| c.udp_sndbuf_errors, |c| c.udp6_sndbuf_errors]), "UDP datagrams lost to a full send buffer").sparse(),
     row(Pressure, Standard, "conntrack_utilization", Percent, Gauge(|s| s.conntrack.as_ref().and_then(|c| percent(c.entries, c.limit))), "connection tracking table in use; at 100 new connections are dropped"),
     row(Pressure, Full, "conntrack_entries", Count, Gauge(|s| float(Some(s.conntrack.as_ref()?.entries))), "tracked connections"),
 
-    row(Agent, Full, "agent_cpu_time", Milliseconds, Counter(|s| Some(s.agent.as_ref()?.cpu_ms)), "CPU time the agent used; 10 ms in a second is 1 % of a core"),
+    row(Agent, Full, "agent_cpu_time", Milliseconds, AgentCounter(|a| Some(a.cpu_ms)), "CPU time the agent used; 10 ms in a second is 1 % of a core"),
     row(Agent, Full, "agent_memory_resident", Bytes, Gauge(|s| float(Some(s.agent.as_ref()?.memory_bytes))), "resident memory of the agent"),
-    row(Agent, Full, "agent_source_failures", Count, Gauge(|s| Some(failures(s))), "sources that could not be read in that second").sparse(),
+    row(Agent, Full, "agent_source_failures", Count, Gauge(|s| Some(failures(s))), "sources that in that second could not be read, or only in part").sparse(),
     row(Agent, Full, "agent_socket_walk_age", Seconds, Gauge(|s| Some(millis(s.tcp.as_ref()?.age_ms))), "age of the socket counts: walks over many sockets are spaced to stay in budget"),
 ];
 
@@ -223,19 +234,9 @@ fn worst(snapshot: &Snapshot, of: fn(&Listener) -> Option<f64>) -> Option<f64> {
 }
 
 fn failures(snapshot: &Snapshot) -> f64 {
-    let failed = snapshot.sources.iter().filter(|source| source.outcome == SourceOutcome::Failed).count();
+    let bad = |outcome| matches!(outcome, SourceOutcome::Failed | SourceOutcome::Degraded);
+    let failed = snapshot.sources.iter().filter(|source| bad(source.outcome)).count();
     u32::try_from(failed).map_or(f64::MAX, f64::from)
-}
-
-type CounterOf = fn(&super::counters::KernelCounters) -> Option<u64>;
-
-/// IPv4's and IPv6's counters together; with one family absent, the other's.
-fn both(snapshot: &Snapshot, v4: CounterOf, v6: CounterOf) -> Option<u64> {
-    let counters = snapshot.counters.as_ref()?;
-    match (v4(counters), v6(counters)) {
-        (Some(a), Some(b)) => Some(a.wrapping_add(b)),
-        (a, b) => a.or(b),
-    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "CloudWatch's values are doubles; gauges are far below 2^53")]
@@ -259,19 +260,5 @@ mod tests {
             assert!(metric.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'));
             assert!(!metric.meaning.is_empty() && metric.name.len() <= 255);
         }
-    }
-
-    #[test]
-    fn a_family_that_is_off_does_not_hide_the_other() {
-        let mut snapshot = Snapshot::at(jiff::Timestamp::UNIX_EPOCH, 0);
-        let Reading::Counter(read) = find("udp_no_ports").unwrap().reading else { panic!("a counter") };
-        assert_eq!(read(&snapshot), None);
-        let mut counters = super::super::counters::KernelCounters::default();
-        counters.set("Udp", "NoPorts", 3);
-        snapshot.counters = Some(counters.clone());
-        assert_eq!(read(&snapshot), Some(3));
-        counters.set("Udp6", "NoPorts", 4);
-        snapshot.counters = Some(counters);
-        assert_eq!(read(&snapshot), Some(7));
     }
 }

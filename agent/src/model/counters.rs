@@ -105,7 +105,7 @@ kernel_counters! {
     tcp_in_use = "TCP" "inuse";
     /// Gauge: TCP sockets in use by this namespace, IPv6, TIME_WAIT left out.
     tcp6_in_use = "TCP6" "inuse";
-    /// Gauge: TCP sockets that no process holds any more.
+    /// Gauge: TCP sockets that no process holds any more, on the whole host.
     tcp_orphans = "TCP" "orphan";
     /// Gauge: the kernel's small time-wait sockets, both families: TIME_WAIT and orphaned FIN_WAIT2.
     tcp_time_wait_buckets = "TCP" "tw";

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// Values and how often each occurred. Holds every distinct value; [`Distribution::folded`] makes it fit a datum.
+/// Values and how often each occurred: every distinct value, until there are more than [`MAX_HELD`].
+/// [`Distribution::folded`] makes it fit a datum.
 ///
 /// Sums of whole numbers below 2^53 are exact.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -13,6 +14,9 @@ pub struct Distribution {
 /// Distinct values a datum may carry
 /// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html>, `Values`).
 pub const MAX_DISTINCT: usize = 150;
+
+/// Distinct values that are held. An hour's interval has 3,600 samples, a host dozens of series.
+pub const MAX_HELD: usize = 1000;
 
 /// A value that CloudWatch takes: finite, and at most 2^360 from zero.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,6 +52,9 @@ impl Distribution {
     pub fn add_times(&mut self, value: f64, times: u64) {
         if times > 0 && value.abs() <= 2f64.powi(360) {
             *self.counts.entry(Ordered(value + 0.0)).or_default() += times; // + 0.0: minus zero is zero
+            if self.counts.len() > MAX_HELD {
+                *self = self.folded();
+            }
         }
     }
 
@@ -56,7 +63,7 @@ impl Distribution {
         let ticks = ticks.max(1);
         let (each, over) = (growth / ticks, growth % ticks);
         self.add_times(each as f64, ticks - over);
-        self.add_times((each + 1) as f64, over);
+        self.add_times(each.saturating_add(1) as f64, over);
     }
 
     /// Whether no value was counted.
@@ -175,9 +182,17 @@ mod tests {
         assert_eq!(d.iter().collect::<Vec<_>>(), [(0.0, 2)]);
     }
 
+    #[test]
+    fn a_counter_that_fell_below_zero_does_no_harm() {
+        let mut d = Distribution::default();
+        d.add_growth(u64::MAX, 1);
+        d.add_growth(u64::MAX, 7);
+        assert_eq!(d.count(), 8);
+    }
+
     proptest! {
         #[test]
-        fn growth_is_spread_exactly(growth in 0u64..1 << 52, ticks in 1u64..5000) {
+        fn growth_is_spread_exactly(growth in 0u64..1 << 52, ticks in 1u64..900) {
             let mut d = Distribution::default();
             d.add_growth(growth, ticks);
             prop_assert_eq!(d.count(), ticks);

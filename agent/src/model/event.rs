@@ -1,10 +1,12 @@
 //! What enters the pipeline: a closed set through one gate, so that order is visible and replay is exact.
 
+use std::sync::Arc;
+
 use super::snapshot::Snapshot;
 
 /// Something that happened on this host.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// One tick of the sampler.
-    Snapshot(Box<Snapshot>),
+    /// One tick of the sampler; shared with whoever records it.
+    Snapshot(Arc<Snapshot>),
 }

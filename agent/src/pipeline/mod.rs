@@ -64,9 +64,9 @@ impl Pipeline {
     /// The open interval so far, for people to look at; changes nothing.
     pub fn preview(&self) -> Option<Interval> {
         let mut interval = self.rollup.preview()?;
+        let mut sparse = self.sparse.clone();
         for series in &mut interval.series {
-            series.published =
-                self.sparse.clone().decide(&self.settings, series, interval.start, interval.seconds);
+            series.published = sparse.decide(&self.settings, series, interval.start, interval.seconds);
         }
         Some(interval)
     }

@@ -14,7 +14,7 @@ use crate::model::catalog::{CATALOG, Reading};
 use crate::model::distribution::Distribution;
 use crate::model::interval::{Interval, ListenerSummary, Published, Series};
 use crate::model::snapshot::{Interface, Listener, Snapshot, SourceOutcome};
-use crate::rates::Rates;
+use crate::rates::{Growth, Rates};
 
 /// Metric by its place in the catalog, and interface by its name.
 type SeriesKey = (usize, Option<Arc<str>>);
@@ -32,7 +32,19 @@ pub(super) struct Rollup {
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct CounterKey {
     metric: usize,
+    /// IPv6's, where a metric is the growth of two counters.
+    second: bool,
     interface: Option<InterfaceId>,
+}
+
+impl CounterKey {
+    fn of(metric: usize) -> Self {
+        CounterKey { metric, second: false, interface: None }
+    }
+
+    fn second(metric: usize) -> Self {
+        CounterKey { second: true, ..CounterKey::of(metric) }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -88,12 +100,12 @@ impl Rollup {
 
     /// Closes the open interval.
     pub(super) fn close(&mut self) -> Option<Interval> {
-        self.open.take().map(|open| open.summary(self.seconds, true))
+        self.open.take().map(|open| open.close(self.seconds))
     }
 
     /// The open interval so far.
     pub(super) fn preview(&self) -> Option<Interval> {
-        self.open.as_ref().map(|open| open.summary(self.seconds, false))
+        self.open.as_ref().map(|open| open.preview(self.seconds))
     }
 
     fn add_measurements(&mut self, open: &mut Open, snapshot: &Snapshot) {
@@ -108,7 +120,21 @@ impl Rollup {
             match row.reading {
                 Reading::Gauge(read) => open.add_gauge((metric, None), read(snapshot)),
                 Reading::Counter(read) => {
-                    open.add_counter(&mut self.rates, (metric, None), None, read(snapshot), now);
+                    let value = snapshot.counters.as_ref().and_then(read);
+                    open.add_growth((metric, None), self.rates.growth_of(CounterKey::of(metric), value, now));
+                }
+                Reading::BothFamilies(families) => {
+                    // Each by itself: were the sum one counter, a family that is missed once would look like a restart.
+                    let growths =
+                        families.into_iter().zip([CounterKey::of(metric), CounterKey::second(metric)]);
+                    let growths = growths.map(|(read, key)| {
+                        self.rates.growth_of(key, snapshot.counters.as_ref().and_then(read), now)
+                    });
+                    open.add_growth((metric, None), growths.flatten().reduce(Growth::and));
+                }
+                Reading::AgentCounter(read) => {
+                    let value = snapshot.agent.as_ref().and_then(read);
+                    open.add_growth((metric, None), self.rates.growth_of(CounterKey::of(metric), value, now));
                 }
                 Reading::InterfaceGauge(read) => {
                     for (_, name, interface) in &interfaces {
@@ -117,8 +143,9 @@ impl Rollup {
                 }
                 Reading::InterfaceCounter(read) => {
                     for (id, name, interface) in &interfaces {
-                        let key = (metric, Some(name.clone()));
-                        open.add_counter(&mut self.rates, key, Some(id.clone()), read(interface), now);
+                        let key = CounterKey { interface: Some(id.clone()), ..CounterKey::of(metric) };
+                        let growth = self.rates.growth_of(key, read(interface), now);
+                        open.add_growth((metric, Some(name.clone())), growth);
                     }
                 }
             }
@@ -131,9 +158,7 @@ impl Rollup {
         self.listener_drops.retain(|key| there.contains(key));
         for listener in listeners {
             let key = (listener.address, listener.port);
-            let growth = listener
-                .drops
-                .and_then(|drops| self.listener_drops.growth(key, drops, snapshot.monotonic_ms));
+            let growth = self.listener_drops.growth_of(key, listener.drops, snapshot.monotonic_ms);
             let summary = open.listeners.entry(key).or_insert_with(|| empty_summary(listener));
             summary.unit.clone_from(&listener.unit);
             summary.accept_limit = listener.accept_limit;
@@ -169,30 +194,35 @@ impl Open {
         }
     }
 
-    fn add_counter(
-        &mut self,
-        rates: &mut Rates<CounterKey>,
-        key: SeriesKey,
-        interface: Option<InterfaceId>,
-        value: Option<u64>,
-        now: u64,
-    ) {
-        let counter = CounterKey { metric: key.0, interface };
-        if let Some(growth) = value.and_then(|value| rates.growth(counter, value, now)) {
+    fn add_growth(&mut self, key: SeriesKey, growth: Option<Growth>) {
+        if let Some(growth) = growth {
             self.series.entry(key).or_default().add_growth(growth.amount, growth.ticks);
         }
     }
 
-    fn summary(&self, seconds: u32, closed: bool) -> Interval {
-        let series = self.series.iter().filter_map(|((metric, interface), distribution)| {
-            Some(Series {
-                metric: CATALOG.get(*metric)?,
-                interface: interface.clone(),
-                distribution: distribution.clone(),
-                published: Published::NotChosen,
-            })
+    /// What it holds so far.
+    fn preview(&self, seconds: u32) -> Interval {
+        let series = self.series.iter().map(|(key, distribution)| (key.clone(), distribution.clone()));
+        self.interval(seconds, false, series, self.listeners.values().cloned().collect())
+    }
+
+    fn close(mut self, seconds: u32) -> Interval {
+        let series = std::mem::take(&mut self.series);
+        let listeners = std::mem::take(&mut self.listeners);
+        self.interval(seconds, true, series.into_iter(), listeners.into_values().collect())
+    }
+
+    fn interval(
+        &self,
+        seconds: u32,
+        closed: bool,
+        series: impl Iterator<Item = (SeriesKey, Distribution)>,
+        mut listeners: Vec<ListenerSummary>,
+    ) -> Interval {
+        let series = series.filter_map(|((metric, interface), distribution)| {
+            let metric = CATALOG.get(metric)?;
+            Some(Series { metric, interface, distribution, published: Published::NotChosen })
         });
-        let mut listeners: Vec<ListenerSummary> = self.listeners.values().cloned().collect();
         listeners.sort_by(|a, b| fullness(b).total_cmp(&fullness(a)));
         Interval {
             start: self.start,

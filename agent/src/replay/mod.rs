@@ -14,7 +14,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -80,20 +80,7 @@ impl Recorder {
     /// Begins a recording. A file that holds something is not overwritten; pipes and devices are written to. Only
     /// its owner may read the new file: it tells what this host talks to.
     pub fn create(path: &Path, host: HostFacts) -> Result<Self, RecordError> {
-        let open = |error| RecordError::Open { path: path.to_owned(), error };
-        if let Ok(metadata) = path.metadata() {
-            let kind = metadata.file_type();
-            if !kind.is_fifo() && !kind.is_char_device() && metadata.len() > 0 {
-                return Err(RecordError::Exists(path.to_owned()));
-            }
-        }
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map_err(open)?;
+        let file = open(path)?;
         let mut recorder = Recorder { path: path.to_owned(), file: BufWriter::new(file), snapshots: 0 };
         let agent = env!("CARGO_PKG_VERSION").to_owned();
         recorder.line(&Header { format: FORMAT.into(), version: VERSION, agent, host })?;
@@ -119,4 +106,23 @@ impl Recorder {
             error,
         })
     }
+}
+
+fn open(path: &Path) -> Result<File, RecordError> {
+    let refused = |error| RecordError::Open { path: path.to_owned(), error };
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    // A pipe that nobody reads is refused at once, where opening it would wait for a reader.
+    options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    let file = options.open(path).map_err(|error| match error.raw_os_error() {
+        Some(libc::ENXIO) => refused(io::Error::other("nobody reads this pipe")),
+        _ => refused(error),
+    })?;
+    let metadata = file.metadata().map_err(refused)?;
+    if metadata.is_file() && metadata.len() > 0 {
+        return Err(RecordError::Exists(path.to_owned()));
+    }
+    // Once open, writing waits for the reader.
+    rustix::fs::fcntl_setfl(&file, rustix::fs::OFlags::empty()).map_err(|error| refused(error.into()))?;
+    Ok(file)
 }

@@ -38,7 +38,7 @@ pub(super) fn render(interval: &Interval, heading: Option<&str>) -> String {
     if heading.is_some() {
         table.line(format_args!(""));
         table.line(format_args!(
-            "{SENT}●{SENT:#} sent as a metric   {DIM}· sparse: sent once it is not zero   ○ only in the samples log event{DIM:#}"
+            "{SENT}●{SENT:#} sent as a metric   {DIM}○ only in the samples log event{DIM:#}"
         ));
         table.line(format_args!(
             "{DIM}Values are one-second samples; those with /s are growth per second. --output json shows what CloudWatch gets.{DIM:#}"
@@ -62,17 +62,19 @@ impl Table {
         let sent = interval.series.iter().filter(|series| series.published == Published::Sent).count();
         let what = if interval.closed { "" } else { "  (first look: the open interval so far)" };
         self.line(format_args!(
-            "{BOLD}{} to {}{BOLD:#}  {} samples, {sent} metrics sent{what}",
+            "{BOLD}{} to {}{BOLD:#}  {} sample{}, {sent} metrics sent{what}",
             interval.first.strftime("%Y-%m-%d %H:%M:%S"),
             interval.last.strftime("%H:%M:%S UTC"),
             interval.samples,
+            if interval.samples == 1 { "" } else { "s" },
         ));
     }
 
     fn group(&mut self, heading: &str, interval: &Interval, group: Group) {
         let series: Vec<&Series> =
             interval.series.iter().filter(|series| series.metric.group == group).collect();
-        if series.is_empty() {
+        let listeners_follow = group == Group::Listeners && !interval.listeners.is_empty();
+        if series.is_empty() && !listeners_follow {
             return;
         }
         self.line(format_args!(
@@ -103,8 +105,7 @@ impl Table {
     fn series(&mut self, series: &Series) {
         let (mark, style) = match series.published {
             Published::Sent => ("●", SENT),
-            Published::SparseZero => ("·", DIM),
-            Published::NotChosen => ("○", DIM),
+            Published::SparseZero | Published::NotChosen => ("○", DIM),
         };
         let metric = series.metric;
         let d = &series.distribution;
@@ -128,7 +129,7 @@ impl Table {
         }
         self.line(format_args!(
             "{DIM}  {:<NAME$}{:>VALUE$}{:>VALUE$}{:>VALUE$}{:>VALUE$}  unit{DIM:#}",
-            "address", "accept q.", "limit", "half-open", "drops"
+            "address (maxima)", "accept q.", "limit", "half-open", "new drops"
         ));
         for listener in listeners.iter().take(LISTENERS) {
             let or_none =
@@ -145,15 +146,23 @@ impl Table {
                 printable(listener.unit.as_deref().unwrap_or("-")),
             ));
         }
+        if listeners.iter().all(|listener| listener.accept_limit.is_none()) {
+            self.line(format_args!(
+                "{DIM}  read from /proc/net/tcp, which has no limits, drops or units{DIM:#}"
+            ));
+        }
         if let Some(more) = listeners.len().checked_sub(LISTENERS).filter(|more| *more > 0) {
             self.line(format_args!("{DIM}  {more} more, none fuller{DIM:#}"));
         }
     }
 }
 
-/// Sparse and zero throughout: counted, not shown.
+/// Sparse, zero throughout and not sent: counted, not shown.
 fn is_quiet(series: &Series) -> bool {
-    series.metric.sparse && series.distribution.min() == 0.0 && series.distribution.max() == 0.0
+    series.metric.sparse
+        && series.published != Published::Sent
+        && series.distribution.min() == 0.0
+        && series.distribution.max() == 0.0
 }
 
 /// A number as people read it: few digits, and the unit where it is not a plain count.

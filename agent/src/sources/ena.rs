@@ -1,10 +1,12 @@
 //! ENA allowance counters, from the driver's ethtool statistics. No capability needed.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::io;
 
 use super::{Source, SourceError};
 use crate::host::ethtool::{Driver, Ethtool};
-use crate::model::snapshot::{EnaAllowances, Snapshot};
+use crate::model::snapshot::{EnaAllowances, Interface, Snapshot};
 
 pub(super) struct EnaSource {
     ethtool: Option<Ethtool>,
@@ -24,6 +26,17 @@ impl EnaSource {
     }
 }
 
+impl EnaSource {
+    fn allowances(&mut self, ethtool: &Ethtool, interface: &Interface) -> io::Result<Option<EnaAllowances>> {
+        let layout = match self.known.entry(key(interface)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(layout(ethtool, &interface.name)?),
+        };
+        let Some(Layout { driver, names }) = layout else { return Ok(None) };
+        Ok(Some(allowances(names, &ethtool.statistics(&interface.name, driver)?)))
+    }
+}
+
 impl Source for EnaSource {
     fn name(&self) -> &'static str {
         "ena"
@@ -40,15 +53,16 @@ impl Source for EnaSource {
         let mut failed = Vec::new();
         let mut found = false;
         for interface in interfaces {
-            let key = (interface.name.clone(), interface.index);
-            let layout = self.known.entry(key.clone()).or_insert_with(|| layout(&ethtool, &interface.name));
-            let Some(Layout { driver, names }) = layout else { continue };
-            found = true;
-            match ethtool.statistics(&interface.name, driver) {
-                Ok(values) => interface.allowances = Some(allowances(names, &values)),
+            match self.allowances(&ethtool, interface) {
+                Ok(None) => {}
+                Ok(allowances) => {
+                    found = true;
+                    interface.allowances = allowances;
+                }
                 Err(error) => {
+                    // It may have been given other queues, or be resetting: look again at the next tick.
+                    self.known.remove(&key(interface));
                     failed.push(format!("ethtool statistics of {}: {error}", interface.name));
-                    self.known.remove(&key); // it may have been given other queues: look again
                 }
             }
         }
@@ -63,10 +77,23 @@ impl Source for EnaSource {
     }
 }
 
-fn layout(ethtool: &Ethtool, interface: &str) -> Option<Layout> {
-    let driver = ethtool.driver(interface).ok().filter(|driver| driver.name == "ena")?;
-    let names = ethtool.names(interface, &driver).ok()?;
-    names.iter().any(|name| name.ends_with("_allowance_exceeded")).then_some(Layout { driver, names })
+/// Where the allowances stand; `None` if the interface has none. What failed may be different at the next look.
+fn layout(ethtool: &Ethtool, interface: &str) -> io::Result<Option<Layout>> {
+    let driver = match ethtool.driver(interface) {
+        // Loopback and tunnels have no driver to ask.
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => return Ok(None),
+        driver => driver?,
+    };
+    if driver.name() != "ena" {
+        return Ok(None);
+    }
+    let names = ethtool.names(interface, &driver)?;
+    let has_them = names.iter().any(|name| name.ends_with("_allowance_exceeded"));
+    Ok(has_them.then_some(Layout { driver, names }))
+}
+
+fn key(interface: &Interface) -> (String, Option<u32>) {
+    (interface.name.clone(), interface.index)
 }
 
 fn allowances(names: &[String], values: &[u64]) -> EnaAllowances {

@@ -1,11 +1,12 @@
 //! Interface counters: all in one reading of `/proc/net/dev` with procfs. Which interfaces are measured is decided by
 //! rule, from what pnet (live) or sysfs (another root) tells about them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::path::Path;
 
 use glob::Pattern;
+use pnet::datalink::NetworkInterface;
 use procfs::FromBufRead;
 use procfs::net::InterfaceDeviceStatus;
 
@@ -49,30 +50,55 @@ struct Link {
     used: bool,
 }
 
-/// Links are asked for again after this long, even if the names are the same: addresses come and go.
-const REFRESH_MS: u64 = 10_000;
-
 pub(super) struct InterfacesSource {
     paths: Paths,
     rules: InterfaceRules,
     links: BTreeMap<String, Link>,
-    refreshed_ms: Option<u64>,
+    /// Whether a live interface is one end of a veth pair, by name and index.
+    veths: HashMap<(String, u32), bool>,
 }
 
 impl InterfacesSource {
     pub(super) fn new(paths: &Paths, rules: InterfaceRules) -> Self {
-        InterfacesSource { paths: paths.clone(), rules, links: BTreeMap::new(), refreshed_ms: None }
+        InterfacesSource { paths: paths.clone(), rules, links: BTreeMap::new(), veths: HashMap::new() }
     }
 
-    fn refresh_links(&mut self, names: &BTreeSet<String>, now_ms: u64) {
-        let same = self.links.keys().eq(names.iter());
-        if !same || self.refreshed_ms.is_none_or(|at| now_ms.saturating_sub(at) >= REFRESH_MS) {
-            self.refreshed_ms = Some(now_ms);
-            let found = if self.paths.is_live() { live_links() } else { sysfs_links(&self.paths, names) };
-            // One entry a name, known or not: an interface that vanishes meanwhile is not asked for each second.
-            let link = |name: &String| (name.clone(), found.get(name).copied().unwrap_or_default());
-            self.links = names.iter().map(link).collect();
+    /// Asked in each tick, right after the counters were read: an interface that took another's name meanwhile must
+    /// not be given its counters.
+    fn refresh_links(&mut self, interfaces: &[Interface]) {
+        let links =
+            if self.paths.is_live() { self.live_links() } else { sysfs_links(&self.paths, interfaces) };
+        // None at all: the kernel did not answer. There is loopback at least.
+        if !links.is_empty() {
+            self.links = links;
         }
+    }
+
+    /// Links of this network namespace. Drivers tell a veth; without that, everything but loopback is measured.
+    fn live_links(&mut self) -> BTreeMap<String, Link> {
+        let interfaces = pnet::datalink::interfaces();
+        let key = |interface: &NetworkInterface| (interface.name.clone(), interface.index);
+        let there: HashSet<(String, u32)> = interfaces.iter().map(key).collect();
+        self.veths.retain(|known, _| there.contains(known));
+        let mut ethtool = None;
+        let mut is_veth = |interface: &NetworkInterface| {
+            *self.veths.entry(key(interface)).or_insert_with(|| {
+                let ethtool = ethtool.get_or_insert_with(|| Ethtool::open().ok());
+                let driver = ethtool.as_ref().and_then(|ethtool| ethtool.driver(&interface.name).ok());
+                driver.is_some_and(|driver| driver.name() == "veth")
+            })
+        };
+        let mut describe = |interface: NetworkInterface| {
+            let own_address = interface.ips.iter().any(|network| !is_link_local(network.ip()));
+            let link = Link {
+                index: Some(interface.index),
+                loopback: interface.is_loopback(),
+                container_veth: !own_address && is_veth(&interface),
+                used: interface.is_up(),
+            };
+            (interface.name, link)
+        };
+        interfaces.into_iter().map(&mut describe).collect()
     }
 }
 
@@ -84,8 +110,7 @@ impl Source for InterfacesSource {
     fn read(&mut self, into: &mut Snapshot) -> Result<(), SourceError> {
         let path = self.paths.proc_net("dev");
         let (devices, damaged) = parse(&read_text(&path)?);
-        let names = devices.iter().map(|device| device.name.clone()).collect();
-        self.refresh_links(&names, into.monotonic_ms);
+        self.refresh_links(&devices);
         let measured = devices.into_iter().filter_map(|mut device| {
             let mut link = self.links.get(&device.name).copied().unwrap_or_default();
             link.used |= device.packets_recv > 0 || device.packets_sent > 0;
@@ -133,25 +158,6 @@ pub(super) fn parse(text: &str) -> (Vec<Interface>, usize) {
     (interfaces, damaged)
 }
 
-/// Links of this network namespace. Drivers tell a veth; without that, everything but loopback is measured.
-fn live_links() -> BTreeMap<String, Link> {
-    let ethtool = Ethtool::open().ok();
-    let is_veth = |name: &str| {
-        ethtool.as_ref().is_some_and(|e| e.driver(name).is_ok_and(|driver| driver.name == "veth"))
-    };
-    let describe = |interface: pnet::datalink::NetworkInterface| {
-        let own_address = interface.ips.iter().any(|network| !is_link_local(network.ip()));
-        let link = Link {
-            index: Some(interface.index),
-            loopback: interface.is_loopback(),
-            container_veth: !own_address && is_veth(&interface.name),
-            used: interface.is_up(),
-        };
-        (interface.name, link)
-    };
-    pnet::datalink::interfaces().into_iter().map(describe).collect()
-}
-
 fn is_link_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.is_link_local(),
@@ -160,7 +166,7 @@ fn is_link_local(address: IpAddr) -> bool {
 }
 
 /// Links as the sysfs of another root shows them. It tells no addresses: there every veth counts as a container's.
-fn sysfs_links(paths: &Paths, names: &BTreeSet<String>) -> BTreeMap<String, Link> {
+fn sysfs_links(paths: &Paths, interfaces: &[Interface]) -> BTreeMap<String, Link> {
     const ARPHRD_LOOPBACK: u32 = 772; // include/uapi/linux/if_arp.h
     const IFF_UP: u32 = 1; // include/uapi/linux/if.h
     let number = |folder: &Path, file: &str| -> Option<u32> {
@@ -183,7 +189,8 @@ fn sysfs_links(paths: &Paths, names: &BTreeSet<String>) -> BTreeMap<String, Link
         };
         (name.clone(), link)
     };
-    names.iter().filter(|name| !name.contains('/') && name.as_str() != "..").map(describe).collect()
+    let names = interfaces.iter().map(|interface| &interface.name);
+    names.filter(|name| !name.contains('/') && name.as_str() != "..").map(describe).collect()
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use crate::host::paths::Paths;
 use crate::model::counters::KernelCounters;
 use crate::model::snapshot::Snapshot;
 
-type Parse = fn(&str, &mut KernelCounters);
+/// Fills in what the text has; returns how much of it was damaged.
+type Parse = fn(&str, &mut KernelCounters) -> usize;
 
 /// Files of `/proc/net`, each with its parser.
 pub(super) const PARSERS: [(&str, Parse); 5] =
@@ -33,25 +34,31 @@ impl Source for KernelCountersSource {
 
     fn read(&mut self, into: &mut Snapshot) -> Result<(), SourceError> {
         let mut counters = KernelCounters::default();
-        let mut missing = Vec::new();
+        let mut troubles = Vec::new();
         for (name, parse) in PARSERS {
-            match read_text(&self.paths.proc_net(name)) {
-                Ok(text) => parse(&text, &mut counters),
+            let path = self.paths.proc_net(name);
+            match read_text(&path) {
+                Ok(text) => match parse(&text, &mut counters) {
+                    0 => {}
+                    damaged => {
+                        troubles.push(format!("{}: {damaged} damaged lines or values", path.display()));
+                    }
+                },
                 // Without IPv6 in the kernel its files are not there, and nothing is amiss.
-                Err(_) if name.ends_with('6') && !self.paths.proc_net(name).exists() => {}
-                Err(error) => missing.push(error.to_string()),
+                Err(_) if name.ends_with('6') && !path.exists() => {}
+                Err(error) => troubles.push(error.to_string()),
             }
         }
         if counters == KernelCounters::default() {
-            return Err(SourceError::Failed(missing.join("; ")));
+            return Err(SourceError::Failed(troubles.join("; ")));
         }
         into.counters = Some(counters);
-        if missing.is_empty() { Ok(()) } else { Err(SourceError::Degraded(missing.join("; "))) }
+        if troubles.is_empty() { Ok(()) } else { Err(SourceError::Degraded(troubles.join("; "))) }
     }
 }
 
 /// procfs refuses a file that lacks one field it knows; then names and values serve.
-fn snmp(text: &str, into: &mut KernelCounters) {
+fn snmp(text: &str, into: &mut KernelCounters) -> usize {
     let Ok(snmp) = Snmp::from_buf_read(text.as_bytes()) else {
         return paired_lines(text, |group, name, value| into.set(group, name, value));
     };
@@ -71,9 +78,10 @@ fn snmp(text: &str, into: &mut KernelCounters) {
     into.udp_in_errors = Some(snmp.udp_in_errors);
     into.udp_rcvbuf_errors = Some(snmp.udp_rcvbuf_errors);
     into.udp_sndbuf_errors = Some(snmp.udp_sndbuf_errors);
+    0
 }
 
-fn snmp6(text: &str, into: &mut KernelCounters) {
+fn snmp6(text: &str, into: &mut KernelCounters) -> usize {
     let Ok(snmp6) = Snmp6::from_buf_read(text.as_bytes()) else {
         return prefixed_lines(text, "Udp6", |name, value| into.set("Udp6", name, value));
     };
@@ -83,14 +91,15 @@ fn snmp6(text: &str, into: &mut KernelCounters) {
     into.udp6_in_errors = Some(snmp6.udp_in_errors);
     into.udp6_rcvbuf_errors = Some(snmp6.udp_rcvbuf_errors);
     into.udp6_sndbuf_errors = Some(snmp6.udp_sndbuf_errors);
+    0
 }
 
-fn netstat(text: &str, into: &mut KernelCounters) {
-    paired_lines(text, |group, name, value| into.set(group, name, value));
+fn netstat(text: &str, into: &mut KernelCounters) -> usize {
+    paired_lines(text, |group, name, value| into.set(group, name, value))
 }
 
-fn sockstat(text: &str, into: &mut KernelCounters) {
-    inline_pairs(text, |group, name, value| into.set(group, name, value));
+fn sockstat(text: &str, into: &mut KernelCounters) -> usize {
+    inline_pairs(text, |group, name, value| into.set(group, name, value))
 }
 
 #[cfg(test)]

@@ -4,33 +4,26 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
-use super::proc_tcp::each_socket;
 use super::sock_diag::{DiagSocket, LISTEN, SockDiag};
-use super::walk_budget::WalkBudget;
 use super::{Source, SourceError};
 use crate::host::cgroups::CgroupUnits;
-use crate::host::clock::thread_cpu_time;
 use crate::host::paths::Paths;
 use crate::model::snapshot::{HalfOpen, Listener, Snapshot, percent};
 
 pub(super) struct ListenersSource {
-    paths: Paths,
+    is_live: bool,
     sock_diag: SockDiag,
     units: CgroupUnits,
     drops: Drops,
-    procfs: WalkBudget,
-    last: Option<Groups>,
 }
 
 impl ListenersSource {
     pub(super) fn new(paths: &Paths) -> Self {
         ListenersSource {
-            paths: paths.clone(),
+            is_live: paths.is_live(),
             sock_diag: SockDiag::default(),
             units: CgroupUnits::new(paths),
             drops: Drops::default(),
-            procfs: WalkBudget::default(),
-            last: None,
         }
     }
 
@@ -55,27 +48,6 @@ impl ListenersSource {
         }
         Ok(groups)
     }
-
-    /// Reads the whole socket table, for it has no index of listeners; so by budget.
-    fn by_procfs(&mut self, snapshot: &Snapshot) -> Result<Groups, SourceError> {
-        let now = snapshot.monotonic_ms;
-        let due = self.procfs.allows(snapshot.counters.as_ref(), now);
-        if let Some(last) = self.last.as_ref().filter(|_| !due) {
-            return Ok(last.clone());
-        }
-        let before = thread_cpu_time();
-        let mut groups = Groups::default();
-        each_socket(&self.paths, |entry| {
-            if entry.state.to_u8() == 10 {
-                let group = groups.of(entry.local_address.ip().to_canonical(), entry.local_address.port());
-                group.sockets += 1;
-                group.accept_queue = group.accept_queue.saturating_add(entry.rx_queue);
-            }
-        })?;
-        self.procfs.spent(now, thread_cpu_time().saturating_sub(before));
-        self.last = Some(groups.clone());
-        Ok(groups)
-    }
 }
 
 impl Source for ListenersSource {
@@ -84,25 +56,43 @@ impl Source for ListenersSource {
     }
 
     fn read(&mut self, into: &mut Snapshot) -> Result<(), SourceError> {
-        // Where sock_diag fails the TCP table says so, once for both.
-        let walked = if self.paths.is_live() { self.by_sock_diag(into.monotonic_ms).ok() } else { None };
-        let mut groups = match walked {
-            Some(groups) => groups,
-            None => self.by_procfs(into)?,
+        // Where the TCP table had to be read from files, it has shown the listeners too, and said so.
+        let mut groups = match into.listeners.take() {
+            Some(listeners) => Groups::from_listeners(listeners),
+            None if self.is_live => {
+                let walked = self.by_sock_diag(into.monotonic_ms);
+                walked.map_err(|error| SourceError::Failed(format!("sock_diag: {error}")))?
+            }
+            None => return Err(SourceError::Failed("the TCP table could not be read".into())),
         };
         if let Some(tcp) = &into.tcp {
             groups.add_half_open(&tcp.half_open);
         }
-        into.listeners = Some(groups.0.into_values().collect());
+        into.listeners = Some(groups.into_listeners());
         Ok(())
     }
 }
 
 /// Listeners by local address and port.
-#[derive(Default, Clone)]
-struct Groups(BTreeMap<(IpAddr, u16), Listener>);
+#[derive(Default)]
+pub(super) struct Groups(BTreeMap<(IpAddr, u16), Listener>);
 
 impl Groups {
+    /// Counts a listening socket of `/proc/net/tcp`.
+    pub(super) fn add_entry(&mut self, address: IpAddr, port: u16, accept_queue: u32) {
+        let group = self.of(address, port);
+        group.sockets += 1;
+        group.accept_queue = group.accept_queue.saturating_add(accept_queue);
+    }
+
+    pub(super) fn into_listeners(self) -> Vec<Listener> {
+        self.0.into_values().collect()
+    }
+
+    fn from_listeners(listeners: Vec<Listener>) -> Self {
+        Groups(listeners.into_iter().map(|listener| ((listener.address, listener.port), listener)).collect())
+    }
+
     fn of(&mut self, address: IpAddr, port: u16) -> &mut Listener {
         self.0.entry((address, port)).or_insert_with(|| Listener {
             address,
@@ -202,6 +192,7 @@ mod tests {
         let socket = |cookie, drops| DiagSocket {
             state: 10,
             time_wait_bucket: false,
+            retransmits: 0,
             address: address("::"),
             port: 80,
             recv_queue: 0,

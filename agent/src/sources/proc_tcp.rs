@@ -15,24 +15,28 @@ const PIECE: usize = 256;
 /// No line of these files is longer than 200 bytes.
 const MAX_LINE: usize = 4096;
 
-/// Shows every socket of both files. Damaged lines are passed over.
-pub(super) fn each_socket(paths: &Paths, mut show: impl FnMut(&TcpNetEntry)) -> Result<(), SourceError> {
+/// Shows every socket of both files. Returns how many lines were damaged; they are passed over.
+pub(super) fn each_socket(paths: &Paths, mut show: impl FnMut(&TcpNetEntry)) -> Result<usize, SourceError> {
+    let mut damaged = 0;
     for name in ["tcp", "tcp6"] {
         let path = paths.proc_net(name);
         match std::fs::File::open(&path) {
             Ok(file) => {
-                read_table(BufReader::new(file), &mut show).map_err(|error| cannot_read(&path, &error))?;
+                let table = read_table(BufReader::new(file), &mut show);
+                damaged += table.map_err(|error| cannot_read(&path, &error))?;
             }
+
             // No IPv6 in this kernel.
             Err(error) if name == "tcp6" && error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(cannot_read(&path, &error)),
         }
     }
-    Ok(())
+    Ok(damaged)
 }
 
-/// Reads one file's text.
-pub(super) fn read_table(mut reader: impl BufRead, show: &mut impl FnMut(&TcpNetEntry)) -> io::Result<()> {
+/// Reads one file's text; returns how many lines were damaged.
+pub(super) fn read_table(mut reader: impl BufRead, show: &mut impl FnMut(&TcpNetEntry)) -> io::Result<usize> {
+    let mut damaged = 0;
     // The parser skips one line, the header: of the file in the first piece, of our own making in the others.
     let mut piece = Vec::new();
     loop {
@@ -41,14 +45,15 @@ pub(super) fn read_table(mut reader: impl BufRead, show: &mut impl FnMut(&TcpNet
             lines += 1;
         }
         if lines == 0 {
-            return Ok(());
+            return Ok(damaged);
         }
         if let Ok(entries) = parse(&piece) {
             entries.0.iter().for_each(&mut *show);
         } else {
-            for line in piece.split(|byte| *byte == b'\n').skip(1) {
-                if let Ok(entries) = parse(&[b"\n", line].concat()) {
-                    entries.0.iter().for_each(&mut *show);
+            for line in piece.split(|byte| *byte == b'\n').skip(1).filter(|line| !line.is_empty()) {
+                match parse(&[b"\n", line].concat()) {
+                    Ok(entries) => entries.0.iter().for_each(&mut *show),
+                    Err(_) => damaged += 1,
                 }
             }
         }
@@ -96,24 +101,24 @@ mod tests {
         )
     }
 
-    fn ports(text: &[u8]) -> Vec<u16> {
+    fn ports(text: &[u8]) -> (Vec<u16>, usize) {
         let mut ports = Vec::new();
-        read_table(text, &mut |entry| ports.push(entry.local_address.port())).unwrap();
-        ports
+        let damaged = read_table(text, &mut |entry| ports.push(entry.local_address.port())).unwrap();
+        (ports, damaged)
     }
 
     #[test]
     fn pieces_join_without_loss() {
         for rows in [0, 1, 255, 256, 257, 1000] {
             let text = HEADER.to_owned() + &(0..rows).map(row).collect::<String>();
-            assert_eq!(ports(text.as_bytes()), (0..rows).collect::<Vec<_>>());
+            assert_eq!(ports(text.as_bytes()), ((0..rows).collect(), 0));
         }
     }
 
     #[test]
     fn a_damaged_line_costs_only_itself() {
         let text = format!("{HEADER}{}   1: rubbish\n{}{}\n{}", row(1), row(2), "x".repeat(10_000), row(3));
-        assert_eq!(ports(text.as_bytes()), [1, 2, 3]);
+        assert_eq!(ports(text.as_bytes()), (vec![1, 2, 3], 2));
     }
 
     proptest! {

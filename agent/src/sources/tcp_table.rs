@@ -9,17 +9,23 @@
 //! Counted *by budget*: see [`super::walk_budget`]. Between walks the last counts stand, with their age.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::net::IpAddr;
 
+use super::listeners::Groups;
 use super::proc_tcp::each_socket;
 use super::sock_diag::{ALL_BUT_ESTABLISHED_AND_TIME_WAIT, ALL_STATES, SockDiag};
 use super::walk_budget::WalkBudget;
 use super::{Source, SourceError};
 use crate::host::clock::thread_cpu_time;
 use crate::host::paths::Paths;
-use crate::model::snapshot::{HalfOpen, Snapshot, TcpStates, TcpTable, TcpTableMethod};
+use crate::model::snapshot::{HalfOpen, Listener, Snapshot, TcpStates, TcpTable, TcpTableMethod};
 
+const SYN_SENT: u8 = 2;
 const SYN_RECV: u8 = 3;
+const LISTEN: u8 = 10;
+/// Local addresses and ports at which half-open connections are counted; the fullest are kept.
+const MAX_COUNTED: usize = 16 * TcpTable::MAX_HALF_OPEN;
 
 pub(super) struct TcpTableSource {
     paths: Paths,
@@ -28,10 +34,12 @@ pub(super) struct TcpTableSource {
     last: Option<Walk>,
 }
 
-/// What the last walk saw, and why it was not the best kind.
+/// What the last walk saw, and what was wrong with it.
 struct Walk {
     at_ms: u64,
     table: TcpTable,
+    /// Where files were read, which have no index of listeners: those too.
+    listeners: Option<Vec<Listener>>,
     degraded: Option<String>,
 }
 
@@ -46,19 +54,21 @@ impl TcpTableSource {
     }
 
     fn walk(&mut self, snapshot: &Snapshot) -> Result<Walk, SourceError> {
-        let at_ms = snapshot.monotonic_ms;
         if !self.paths.is_live() {
-            return Ok(Walk { at_ms, table: self.by_procfs()?, degraded: None });
+            return self.by_procfs(snapshot, None);
         }
         match self.by_sock_diag(snapshot) {
-            Ok(table) => Ok(Walk { at_ms, table, degraded: None }),
+            Ok(table) => Ok(Walk { at_ms: snapshot.monotonic_ms, table, listeners: None, degraded: None }),
+            // Files cost seconds where there are a million sockets: not for what will have passed at the next tick.
+            Err(error) if is_passing(&error) => Err(SourceError::Failed(format!("sock_diag: {error}"))),
             Err(error) => {
-                let table = self.by_procfs()?;
-                let degraded = Some(format!(
+                let cure =
+                    if error.kind() == ErrorKind::NotFound { "; load the module tcp_diag" } else { "" };
+                let why = format!(
                     "sock_diag: {error}; reading /proc/net/tcp instead, which costs more and shows no accept-queue \
-                     limits, drops or units; load the module tcp_diag"
-                ));
-                Ok(Walk { at_ms, table, degraded })
+                     limits, drops or units{cure}"
+                );
+                self.by_procfs(snapshot, Some(why))
             }
         }
     }
@@ -70,27 +80,50 @@ impl TcpTableSource {
         let mask = if totals.is_some() { ALL_BUT_ESTABLISHED_AND_TIME_WAIT } else { ALL_STATES };
         let mut seen = Seen::default();
         let mut buckets = 0;
+        let mut syn_sent_retransmits = 0;
         self.sock_diag.walk(mask, |socket| {
             seen.add(socket.state, socket.address, socket.port);
+            if socket.state == SYN_SENT {
+                syn_sent_retransmits += u64::from(socket.retransmits);
+            }
             buckets += u64::from(socket.time_wait_bucket);
         })?;
+        let syn_sent_retransmits = Some(syn_sent_retransmits);
         let Some((established_and_close_wait, time_wait_buckets)) = totals else {
-            return Ok(seen.table(TcpTableMethod::SockDiagFull));
+            return Ok(TcpTable { syn_sent_retransmits, ..seen.table(TcpTableMethod::SockDiagFull) });
         };
         // Sockets come and go between the two readings: never below zero.
         seen.states.established = established_and_close_wait.saturating_sub(seen.states.close_wait);
         seen.states.time_wait = time_wait_buckets.saturating_sub(buckets);
-        Ok(seen.table(TcpTableMethod::SockDiagComplement))
+        Ok(TcpTable { syn_sent_retransmits, ..seen.table(TcpTableMethod::SockDiagComplement) })
     }
 
-    fn by_procfs(&self) -> Result<TcpTable, SourceError> {
+    fn by_procfs(&self, snapshot: &Snapshot, why: Option<String>) -> Result<Walk, SourceError> {
         let mut seen = Seen::default();
-        each_socket(&self.paths, |entry| {
-            let local = entry.local_address;
-            seen.add(entry.state.to_u8(), local.ip().to_canonical(), local.port());
+        let mut listeners = Groups::default();
+        let damaged = each_socket(&self.paths, |entry| {
+            let (address, port) = (entry.local_address.ip().to_canonical(), entry.local_address.port());
+            seen.add(entry.state.to_u8(), address, port);
+            if entry.state.to_u8() == LISTEN {
+                listeners.add_entry(address, port, entry.rx_queue);
+            }
         })?;
-        Ok(seen.table(TcpTableMethod::Procfs))
+        let damaged = (damaged > 0).then(|| format!("{damaged} damaged lines in /proc/net/tcp or tcp6"));
+        let degraded: Vec<String> = why.into_iter().chain(damaged).collect();
+        Ok(Walk {
+            at_ms: snapshot.monotonic_ms,
+            table: seen.table(TcpTableMethod::Procfs),
+            listeners: Some(listeners.into_listeners()),
+            degraded: (!degraded.is_empty()).then(|| degraded.join("; ")),
+        })
     }
+}
+
+/// Whether an error of netlink is likely gone at the next tick.
+fn is_passing(error: &std::io::Error) -> bool {
+    let out_of_buffers = [libc::ENOBUFS, libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EAGAIN];
+    error.kind() == ErrorKind::InvalidData
+        || error.raw_os_error().is_some_and(|number| out_of_buffers.contains(&number))
 }
 
 impl Source for TcpTableSource {
@@ -108,6 +141,7 @@ impl Source for TcpTableSource {
             self.last = Some(walk?);
         }
         if let Some(last) = &self.last {
+            into.listeners.clone_from(&last.listeners);
             into.tcp = Some(TcpTable { age_ms: now.saturating_sub(last.at_ms), ..last.table.clone() });
             if let Some(why) = &last.degraded {
                 return Err(SourceError::Degraded(why.clone()));
@@ -131,7 +165,7 @@ impl Seen {
         }
         if state == SYN_RECV {
             let key = (address, port);
-            if self.half_open.len() < TcpTable::MAX_HALF_OPEN || self.half_open.contains_key(&key) {
+            if self.half_open.len() < MAX_COUNTED || self.half_open.contains_key(&key) {
                 *self.half_open.entry(key).or_default() += 1;
             }
         }
@@ -141,6 +175,7 @@ impl Seen {
         let row = |((address, port), count)| HalfOpen { address, port, count };
         let mut half_open: Vec<HalfOpen> = self.half_open.into_iter().map(row).collect();
         half_open.sort_by_key(|row| (std::cmp::Reverse(row.count), row.address, row.port));
-        TcpTable { age_ms: 0, method, states: self.states, half_open }
+        half_open.truncate(TcpTable::MAX_HALF_OPEN);
+        TcpTable { age_ms: 0, method, states: self.states, syn_sent_retransmits: None, half_open }
     }
 }

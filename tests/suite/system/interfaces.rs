@@ -81,6 +81,27 @@ fn published_bytes_equal_the_kernels_even_across_a_rename() {
 }
 
 #[test]
+fn interfaces_that_swap_their_names_keep_their_counters() {
+    let pair = Pair::new().unwrap();
+    pair.host.ip(&["link", "add", "eth1", "type", "bridge"]).unwrap();
+    pair.host.ip(&["link", "set", "eth1", "up"]).unwrap();
+    transfer(&pair, 8, 5_000_000);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("recording.jsonl");
+    let run = DryRun::start(&pair.host, &["--record", file.to_str().unwrap()]);
+    wait_until("two snapshots", || recorded(&file).len() >= 2);
+    let swap = "link set eth0 down\nlink set eth1 down\nlink set eth0 name old\nlink set eth1 name eth0\n\
+                link set old name eth1\nlink set eth0 up\nlink set eth1 up\n";
+    let batch = folder.path().join("swap");
+    std::fs::write(&batch, swap).unwrap();
+    pair.host.ip(&["-batch", batch.to_str().unwrap()]).unwrap();
+    let so_far = recorded(&file).len();
+    wait_until("two more", || recorded(&file).len() >= so_far + 2);
+    let (sum, _) = total(&run.stop(), "net_bytes_recv");
+    assert!(sum < 100_000, "{sum} bytes: those from before the agent were counted");
+}
+
+#[test]
 fn an_interface_that_vanishes_ends_nothing() {
     let pair = Pair::new().unwrap();
     let folder = tempfile::tempdir().unwrap();

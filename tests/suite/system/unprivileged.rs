@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use serde_json::Value;
-use vpcwatch_tests::namespace::Namespace;
+use vpcwatch_tests::namespace::{Namespace, run};
 
 use super::sample;
 use crate::agent::{PATH, printed};
@@ -19,7 +19,9 @@ fn an_ordinary_user_sees_what_root_sees() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let copy = folder.path().join("vpcwatch");
-    std::fs::copy(PATH, &copy).unwrap();
+    // By a program of its own: had this process held the copy open for writing while another test started a program,
+    // it could not be executed yet.
+    run(&["cp", PATH, copy.to_str().unwrap()]).unwrap();
     let nobody = || {
         let mut command = Command::new(&copy);
         Ok(command.arg("sample").env_clear().current_dir("/").uid(65_534).gid(65_534).output()?)
