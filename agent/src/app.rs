@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use rustix::process::{Resource, getrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
@@ -33,6 +34,8 @@ const TICK: Duration = Duration::from_millis(crate::rates::TICK_MS);
 const EVENTS: usize = 8;
 /// Records that may wait for standard output: those of one interval on a host with some dozens of interfaces.
 const RECORDS: usize = 1024;
+/// Files open at once at the most, with room to spare.
+const OPEN_FILES: u64 = 32;
 /// When an operator who waits for the drain is told what it waits for.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// What the drain may take.
@@ -97,6 +100,12 @@ fn heading(settings: &Settings, facts: &HostFacts) -> String {
 impl DryRun {
     /// Runs until a signal, the end of its time, or a closed standard output.
     pub fn run(self) -> anyhow::Result<End> {
+        // The runtime's own set-up panics where it finds no descriptor left.
+        if getrlimit(Resource::Nofile).current.is_some_and(|limit| limit < OPEN_FILES) {
+            return Err(anyhow!(
+                "fewer than {OPEN_FILES} open files are allowed; raise the limit (ulimit -n)"
+            ));
+        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.context("failed to start the runtime")?.block_on(self.stages())
     }

@@ -109,6 +109,38 @@ fn a_recording_that_cannot_be_written_says_so() {
 }
 
 #[test]
+fn two_recorders_do_not_share_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("hour.jsonl");
+    let record = dry_run(&["--interval", "1h", "--output", "json", "--record", file.to_str().unwrap()]);
+    let mut first = Command::new(PATH).args(&record).env_clear().stdout(Stdio::null()).spawn().unwrap();
+    while !file.exists() && first.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let second = agent::command().args(&record).output().unwrap();
+    kill_process(Pid::from_child(&first), Signal::TERM).unwrap();
+    first.wait().unwrap();
+    printed(&second, 1);
+    let message = String::from_utf8(second.stderr).unwrap();
+    assert!(
+        message.contains("another agent is recording there") || message.contains("exists already"),
+        "{message}"
+    );
+    recording::read(&file).unwrap();
+}
+
+#[test]
+fn a_pipe_or_device_in_place_of_a_kernel_file_is_not_waited_for() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("proc/net");
+    std::fs::create_dir_all(&folder).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, folder.join("snmp"), rustix::fs::Mode::RUSR).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", folder.join("tcp")).unwrap();
+    let output = agent::run(&["sample", "--root", root.path().to_str().unwrap()]);
+    assert!(printed(&output, 0).contains("not a regular file"));
+}
+
+#[test]
 fn a_reader_that_has_enough_ends_the_run_quietly() {
     let mut child = Command::new(PATH)
         .args(dry_run(&["--interval", "1s", "--output", "json"]))

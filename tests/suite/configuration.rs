@@ -127,3 +127,20 @@ fn files_that_cannot_be_read_are_named() {
     printed(&output, 3);
     assert!(String::from_utf8_lossy(&output.stderr).contains("UTF-8"));
 }
+
+#[test]
+fn a_configuration_from_a_pipe_is_read_once() {
+    for (command, code) in [("check", 3), ("show", 3)] {
+        let mut piped = agent::command();
+        piped
+            .args(["config", command, "--config", "/dev/stdin"])
+            .write_stdin("[publish]\ninterval = \"banana\"\n");
+        printed(&piped.output().unwrap(), code);
+    }
+    let mut piped = agent::command();
+    piped.args(["config", "check", "--config", "/dev/stdin"]).write_stdin("publish.interval = \"5s\"\n");
+    assert!(printed(&piped.output().unwrap(), 0).contains("1 of 11 options"));
+    let endless = agent::run(&["config", "check", "--config", "/dev/zero"]);
+    printed(&endless, 3);
+    assert!(String::from_utf8_lossy(&endless.stderr).contains("larger than 1 MiB"));
+}

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{Common, print};
-use crate::config::{Origin, toml};
+use crate::config::{Config, Origin, toml};
+use crate::sinks::terminal::printable;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
@@ -20,8 +21,8 @@ impl ConfigCommand {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             ConfigCommand::Check(common) => {
-                common.load()?;
-                let (written, _) = common.layers().read();
+                let (written, mistakes) = common.layers().read();
+                Config::check(&written, mistakes)?;
                 let changed =
                     written.effective().filter(|(_, setting)| setting.origin != Origin::Default).count();
                 print(&format!(
@@ -36,12 +37,13 @@ impl ConfigCommand {
 
 /// Shows the values even where some are wrong, so that one sees where they came from; then reports the mistakes.
 fn show(common: &Common) -> anyhow::Result<ExitCode> {
-    let (written, _) = common.layers().read();
+    let (written, mistakes) = common.layers().read();
     let mut text = String::new();
     for (key, setting) in written.effective() {
-        writeln!(text, "{:<44} # {}", format!("{key} = {}", toml(&setting.value)), setting.origin)?;
+        let value = printable(&format!("{key} = {}", toml(&setting.value)));
+        writeln!(text, "{value:<44} # {}", printable(&setting.origin.to_string()))?;
     }
     let code = print(&text)?;
-    common.load()?;
+    Config::check(&written, mistakes)?;
     Ok(code)
 }

@@ -19,7 +19,7 @@ pub(super) struct Run {
     #[arg(long, value_name = "DURATION")]
     interval: Option<String>,
     /// Stop by itself after this time, "30s"
-    #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = some_time)]
     stop_after: Option<Duration>,
     /// How a dry run prints
     #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -37,6 +37,14 @@ enum Format {
     Table,
     /// One JSON object a line, each a metric datum or log event as CloudWatch gets it
     Json,
+}
+
+fn some_time(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("longer than nothing, please".into()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 impl Run {

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::{Common, print};
 use crate::app;
+use crate::sinks::terminal;
 
 #[derive(Debug, Args)]
 pub(super) struct Sample {
@@ -17,6 +18,6 @@ impl Sample {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.common.load()?;
         let snapshot = app::sample(&config, &self.common.paths()?);
-        print(&(serde_json::to_string_pretty(&snapshot)? + "\n"))
+        print(&(terminal::json(&serde_json::to_string_pretty(&snapshot)?) + "\n"))
     }
 }

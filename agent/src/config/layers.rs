@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use config::{Environment, File, FileFormat, Source, Value, ValueKind};
@@ -99,7 +99,8 @@ impl Layers {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => reading.mistakes.push(unreadable(&folder, &error)),
         }
-        files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+        // Only files: a pipe in the folder would be waited for.
+        files.retain(|path| path.extension().is_some_and(|extension| extension == "toml") && path.is_file());
         files.sort();
         files.iter().for_each(|path| reading.file(path));
     }
@@ -127,7 +128,7 @@ impl Reading {
     fn file(&mut self, path: &Path) {
         // Read first: the message of an unreadable file is clearer than the parser's, and a path without the
         // extension that the parser wants serves too.
-        let text = match std::fs::read_to_string(path) {
+        let text = match read_bounded(path) {
             Ok(text) => text,
             Err(error) => return self.mistakes.push(unreadable(path, &error)),
         };
@@ -236,6 +237,9 @@ impl Reading {
         if let Some(inner) = self.written.keys().find(|known| known.starts_with(&section)) {
             return format!("it is a section: write {inner}");
         }
+        if self.mistakes.len() > SUGGESTIONS {
+            return "`vpcwatch config show` lists every option".into();
+        }
         let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
         let distance =
             |known: &str| if last(known) == last(key) { 0 } else { strsim::osa_distance(known, key) };
@@ -272,6 +276,20 @@ pub fn toml(value: &Value) -> String {
         ValueKind::String(text) => serde_json::Value::from(text.as_str()).to_string(),
         _ => value.to_string(),
     }
+}
+
+/// Unknown keys that are compared with every option there is.
+const SUGGESTIONS: usize = 50;
+/// No configuration is larger.
+const MAX_FILE: u64 = 1024 * 1024;
+
+fn read_bounded(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(MAX_FILE + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_FILE {
+        return Err(std::io::Error::new(ErrorKind::FileTooLarge, "larger than 1 MiB"));
+    }
+    Ok(text)
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Mistake {

@@ -31,12 +31,20 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads and checks all layers. An error holds every mistake of all of them.
+    /// Checks what was written. An error holds every mistake of it, and those of its reading.
+    pub fn check(written: &Written, mistakes: Vec<Mistake>) -> Result<Config, Mistakes> {
+        check::check(written, mistakes)
+    }
+
+    /// Reads and checks all layers.
     pub fn load(layers: &Layers) -> Result<Config, Mistakes> {
         let (written, mistakes) = layers.read();
-        check::check(&written, mistakes)
+        Config::check(&written, mistakes)
     }
 }
+
+/// Mistakes shown: a file that is no configuration at all has thousands.
+const MAX_SHOWN: usize = 50;
 
 /// One thing wrong in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +77,11 @@ impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let count = self.0.len();
         write!(f, "the configuration has {count} mistake{}:", if count == 1 { "" } else { "s" })?;
-        self.0.iter().try_for_each(|mistake| write!(f, "\n  {mistake}"))
+        self.0.iter().take(MAX_SHOWN).try_for_each(|mistake| write!(f, "\n  {mistake}"))?;
+        match count.saturating_sub(MAX_SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "\n  and {more} more"),
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! A closed interval as `CloudWatch` takes it: a datum for each series that is sent, and one log event that carries
 //! every measurement, sent or not.
 
+use std::fmt::Write;
+
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -42,13 +44,21 @@ fn datum(series: &Series, interval: &Interval, settings: &Settings) -> MetricDat
 
 /// A dimension's value may be 1 to 1024 ASCII characters without control characters, not beginning with a colon
 /// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_Dimension.html>); the kernel lets interfaces
-/// and hosts be named with any bytes. One bad value would have the whole request refused.
+/// and hosts be named with any bytes. One bad value would have the whole request refused. Others are written `%xx`, so
+/// that two names stay two.
 fn dimension_value(name: &str) -> String {
-    let allowed =
-        |(at, c): (usize, char)| c.is_ascii_graphic() && (at > 0 || c != ':') || (at > 0 && c == ' ');
-    let clean: String =
-        name.chars().take(1024).enumerate().map(|at| if allowed(at) { at.1 } else { '_' }).collect();
-    if clean.is_empty() { "_".into() } else { clean }
+    let mut value = String::new();
+    for (at, byte) in name.bytes().enumerate() {
+        let allowed = byte.is_ascii_graphic() && (at > 0 || byte != b':') || (at > 0 && byte == b' ');
+        if allowed {
+            value.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(value, "%{byte:02x}");
+        }
+    }
+    value.truncate(1024);
+    if value.is_empty() { "unknown".into() } else { value }
 }
 
 /// Minimum, mean and maximum of everything, in one event of the samples log group.
@@ -150,9 +160,13 @@ mod tests {
 
     #[test]
     fn names_that_cloudwatch_would_refuse() {
-        for (name, value) in
-            [("eth0", "eth0"), ("eth0.7@x", "eth0.7@x"), (":1", "_1"), ("caf\u{e9}\u{7}", "caf__"), ("", "_")]
-        {
+        for (name, value) in [
+            ("eth0", "eth0"),
+            ("eth0.7@x", "eth0.7@x"),
+            (":1", "%3a1"),
+            ("caf\u{e9}\u{7}", "caf%c3%a9%07"),
+            ("", "unknown"),
+        ] {
             assert_eq!(dimension_value(name), value);
         }
         assert_eq!(dimension_value(&"x".repeat(5000)).len(), 1024);

@@ -19,6 +19,9 @@ use crate::rates::{Growth, Rates};
 /// Metric by its place in the catalog, and interface by its name.
 type SeriesKey = (usize, Option<Arc<str>>);
 
+/// Listeners kept of one interval. The samples event shows 50, and no host is known to have more.
+const MAX_LISTENERS: usize = 8192;
+
 #[derive(Debug)]
 pub(super) struct Rollup {
     seconds: u32,
@@ -156,9 +159,18 @@ impl Rollup {
         let Some(listeners) = &snapshot.listeners else { return };
         let there: HashSet<(IpAddr, u16)> = listeners.iter().map(|l| (l.address, l.port)).collect();
         self.listener_drops.retain(|key| there.contains(key));
+        // Listeners that come and go within an interval must not fill memory: those that are gone and were never busy
+        // make room, and what still finds none is not listed.
+        if open.listeners.len() >= MAX_LISTENERS {
+            open.listeners
+                .retain(|key, seen| there.contains(key) || fullness(seen) > 0.0 || seen.drops > Some(0));
+        }
         for listener in listeners {
             let key = (listener.address, listener.port);
             let growth = self.listener_drops.growth_of(key, listener.drops, snapshot.monotonic_ms);
+            if open.listeners.len() >= MAX_LISTENERS && !open.listeners.contains_key(&key) {
+                continue;
+            }
             let summary = open.listeners.entry(key).or_insert_with(|| empty_summary(listener));
             summary.unit.clone_from(&listener.unit);
             summary.accept_limit = listener.accept_limit;

@@ -14,7 +14,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -119,8 +119,16 @@ fn open(path: &Path) -> Result<File, RecordError> {
         _ => refused(error),
     })?;
     let metadata = file.metadata().map_err(refused)?;
-    if metadata.is_file() && metadata.len() > 0 {
-        return Err(RecordError::Exists(path.to_owned()));
+    if metadata.file_type().is_block_device() {
+        return Err(refused(io::Error::other("a disk")));
+    }
+    if metadata.is_file() {
+        // Held as long as the file is open.
+        let lock = rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive);
+        lock.map_err(|_| refused(io::Error::other("another agent is recording there")))?;
+        if file.metadata().map_err(refused)?.len() > 0 {
+            return Err(RecordError::Exists(path.to_owned()));
+        }
     }
     // Once open, writing waits for the reader.
     rustix::fs::fcntl_setfl(&file, rustix::fs::OFlags::empty()).map_err(|error| refused(error.into()))?;

@@ -2,3 +2,4 @@
 
 pub mod stdout;
 mod table;
+pub mod terminal;

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::table;
+use super::{table, terminal};
 use crate::model::record::Record;
 
 /// How records are shown.
@@ -49,9 +49,8 @@ impl<W: Write> Stdout<W> {
     }
 
     fn line(&mut self, value: &impl serde::Serialize) -> io::Result<()> {
-        let mut text = serde_json::to_vec(value)?;
-        text.push(b'\n');
-        self.to.write_all(&text)?;
+        let text = terminal::json(&serde_json::to_string(value)?);
+        writeln!(self.to, "{text}")?;
         self.to.flush()
     }
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use anstyle::{AnsiColor, Style};
 
+use super::terminal::printable;
 use crate::model::catalog::{Group, Unit};
 use crate::model::interval::{Interval, ListenerSummary, Published, Series};
 
@@ -189,11 +190,6 @@ fn quantity(value: f64, unit: Unit) -> String {
     let gap = if unit == Unit::Bytes { " " } else { "" };
     let decimals = usize::from(scaled.fract() != 0.0 && (scaled.abs() < 1000.0 || !prefix.is_empty()));
     format!("{scaled:.decimals$}{gap}{prefix}{suffix}")
-}
-
-/// Text from the kernel or a file, without characters that would steer a terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]

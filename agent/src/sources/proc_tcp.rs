@@ -7,7 +7,7 @@ use std::io::{self, BufRead, BufReader};
 use procfs::net::{TcpNetEntries, TcpNetEntry};
 use procfs::{ExplicitSystemInfo, FromBufReadSI};
 
-use super::{SourceError, cannot_read};
+use super::{SourceError, cannot_read, open};
 use crate::host::paths::Paths;
 
 /// Lines parsed at once.
@@ -20,7 +20,7 @@ pub(super) fn each_socket(paths: &Paths, mut show: impl FnMut(&TcpNetEntry)) -> 
     let mut damaged = 0;
     for name in ["tcp", "tcp6"] {
         let path = paths.proc_net(name);
-        match std::fs::File::open(&path) {
+        match open(&path) {
             Ok(file) => {
                 let table = read_table(BufReader::new(file), &mut show);
                 damaged += table.map_err(|error| cannot_read(&path, &error))?;
