@@ -83,6 +83,7 @@ fn settings(config: &Config, facts: &HostFacts) -> Settings {
         chosen: config.chosen.clone(),
         identity: Dimension { name: "host".into(), value: host },
         samples_group: config.samples_group.clone(),
+        findings_group: config.findings_group.clone(),
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! sources --read()--> sampler --Snapshot--> Event --> pipeline --Record--> sinks (standard output)
-//!                                                     (rates, rollup, render)
+//!                                            (rates, detectors, rollup, render)
 //! ```
 //!
 //! [`cli`] reads arguments, [`app`] builds the parts, starts them and waits. Of our own code a stage imports
@@ -25,6 +25,8 @@ pub mod sources;
 pub mod sampler;
 
 pub mod rates;
+
+pub mod detectors;
 
 pub mod pipeline;
 

@@ -37,6 +37,7 @@ pub fn run(snapshots: &[Snapshot], sets: &[(&str, &str)]) -> anyhow::Result<Vec<
         chosen: config.chosen,
         identity: Dimension { name: "host".into(), value: "web-1".into() },
         samples_group: config.samples_group,
+        findings_group: config.findings_group,
     });
     let mut records = Vec::new();
     for snapshot in snapshots {

@@ -139,7 +139,7 @@ fn a_configuration_from_a_pipe_is_read_once() {
     }
     let mut piped = agent::command();
     piped.args(["config", "check", "--config", "/dev/stdin"]).write_stdin("publish.interval = \"5s\"\n");
-    assert!(printed(&piped.output().unwrap(), 0).contains("1 of 11 options"));
+    assert!(printed(&piped.output().unwrap(), 0).contains(": 1 of "));
     let endless = agent::run(&["config", "check", "--config", "/dev/zero"]);
     printed(&endless, 3);
     assert!(String::from_utf8_lossy(&endless.stderr).contains("larger than 1 MiB"));

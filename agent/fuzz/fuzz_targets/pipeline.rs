@@ -15,6 +15,7 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
         chosen,
         identity: Dimension { name: "host".into(), value: "h".into() },
         samples_group: "/g".into(),
+        findings_group: "/f".into(),
     });
     let mut records = Vec::new();
     for line in text.lines() {

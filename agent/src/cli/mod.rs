@@ -5,6 +5,7 @@
 //! closed (`| head`) ends a command quietly with 0.
 
 mod config;
+mod replay;
 mod run;
 mod sample;
 
@@ -35,6 +36,8 @@ const AFTER_HELP: &str = "Exit codes: 0 done; 1 failed; 2 wrong command line; 3 
 enum Command {
     /// Sample each second and publish each interval
     Run(run::Run),
+    /// Run the detectors over a recording and print what they find
+    Replay(replay::Replay),
     /// Print one snapshot of this host as JSON
     Sample(sample::Sample),
     /// Check or show the configuration
@@ -91,6 +94,7 @@ pub fn main() -> ExitCode {
         .init();
     let result = match arguments.command {
         Command::Run(run) => run.run(),
+        Command::Replay(replay) => replay.run(),
         Command::Sample(sample) => sample.run(),
         Command::Config(config) => config.run(),
     };

@@ -32,7 +32,7 @@ pub(super) struct Run {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
+pub(super) enum Format {
     /// An aligned table each interval
     Table,
     /// One JSON object a line, each a metric datum or log event as CloudWatch gets it

@@ -17,6 +17,7 @@ pub(super) fn check(written: &Written, mistakes: Vec<Mistake>) -> Result<Config,
         namespace: checking.text("metrics.namespace", namespace),
         chosen: checking.chosen(),
         samples_group: checking.text("logs.samples_group", log_group),
+        findings_group: checking.text("logs.findings_group", log_group),
         host: Some(checking.text("identity.host", host)).filter(|host| !host.is_empty()),
         interfaces: InterfaceRules {
             include: checking.patterns("interfaces.include"),

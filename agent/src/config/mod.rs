@@ -24,6 +24,8 @@ pub struct Config {
     pub chosen: HashSet<&'static str>,
     /// `logs.samples_group`.
     pub samples_group: String,
+    /// `logs.findings_group`.
+    pub findings_group: String,
     /// `identity.host`; `None` for the system's name.
     pub host: Option<String>,
     /// `interfaces.*`.

@@ -80,6 +80,7 @@ impl Set {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "headings")]
 pub enum Group {
+    Findings,
     TcpStates,
     Listeners,
     Interfaces,
@@ -96,6 +97,8 @@ pub enum Reading {
     Counter(fn(&KernelCounters) -> Option<u64>),
     /// The growths of IPv4's and IPv6's counter together; where one family is absent, the other's.
     BothFamilies([fn(&KernelCounters) -> Option<u64>; 2]),
+    /// What a detector measures, or whether it sees what it looks for, under the metric's own name.
+    Detector,
     /// CPU time of the agent, a cumulative counter of its own.
     AgentCounter(fn(&AgentUsage) -> Option<u64>),
     /// The value of this second at one interface.
@@ -112,7 +115,7 @@ impl Reading {
 
     /// Whether the published values are growth per second rather than levels.
     pub fn is_counter(self) -> bool {
-        !matches!(self, Reading::Gauge(_) | Reading::InterfaceGauge(_))
+        !matches!(self, Reading::Gauge(_) | Reading::InterfaceGauge(_) | Reading::Detector)
     }
 }
 
@@ -139,14 +142,17 @@ impl Metric {
     }
 }
 
-use Group::{Agent, Interfaces, Listeners, Pressure, TcpStates as States};
-use Reading::{AgentCounter, BothFamilies, Counter, Gauge, InterfaceCounter, InterfaceGauge};
+use Group::{Agent, Findings, Interfaces, Listeners, Pressure, TcpStates as States};
+use Reading::{AgentCounter, BothFamilies, Counter, Detector, Gauge, InterfaceCounter, InterfaceGauge};
 use Set::{Essential, Full, Standard};
 use Unit::{Bytes, Count, Milliseconds, Percent, Seconds};
 
 /// Every metric, by group.
 #[rustfmt::skip] // a table
 pub const CATALOG: &[Metric] = &[
+    row(Findings, Essential, "syn_flood_active", Count, Detector, "1 while a SYN flood is on, else 0").sparse(),
+    row(Findings, Standard, "syn_unanswered", Count, Detector, "handshakes per second that were begun and will not be completed, as far as kernel counters tell; 0 while no more than usual here").sparse(),
+
     row(States, Essential, "netstat_tcp_established", Count, Gauge(|s| state(s, |t| t.established)), "connections in ESTABLISHED; its sample count is the agent's heartbeat"),
     row(States, Essential, "netstat_tcp_syn_recv", Count, Gauge(|s| state(s, |t| t.syn_recv)), "half-open connections: SYN received, handshake not completed"),
     row(States, Full, "netstat_tcp_syn_sent", Count, Gauge(|s| state(s, |t| t.syn_sent)), "connections this host began that nobody has answered yet"),

@@ -7,6 +7,7 @@ pub mod catalog;
 pub mod counters;
 pub mod distribution;
 pub mod event;
+pub mod finding;
 pub mod interval;
 pub mod record;
 pub mod snapshot;

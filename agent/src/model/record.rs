@@ -5,6 +5,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::finding::Finding;
 use super::interval::Interval;
 
 /// One thing to send, or to show.
@@ -14,6 +15,8 @@ pub enum Record {
     Metric(MetricDatum),
     /// A log event.
     Log(LogEvent),
+    /// A finding for people to look at; its log event is a record of its own. Never leaves the host.
+    Finding(Box<Finding>),
     /// A closed interval for people to look at; never leaves the host.
     Summary(Box<Interval>),
 }

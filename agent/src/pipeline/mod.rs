@@ -7,7 +7,9 @@ pub mod sparse;
 
 use std::collections::HashSet;
 
+use crate::detectors::{self, Detector};
 use crate::model::event::Event;
+use crate::model::finding::Finding;
 use crate::model::interval::Interval;
 use crate::model::record::{Dimension, Record};
 use rollup::Rollup;
@@ -26,12 +28,15 @@ pub struct Settings {
     pub identity: Dimension,
     /// Log group of the samples event.
     pub samples_group: String,
+    /// Log group of findings.
+    pub findings_group: String,
 }
 
 /// Turns events into records.
 #[derive(Debug)]
 pub struct Pipeline {
     settings: Settings,
+    detectors: Vec<Box<dyn Detector + Send>>,
     rollup: Rollup,
     sparse: Sparse,
 }
@@ -40,16 +45,25 @@ impl Pipeline {
     /// A pipeline that has seen nothing.
     pub fn new(settings: Settings) -> Self {
         let rollup = Rollup::new(settings.interval_seconds);
-        Pipeline { settings, rollup, sparse: Sparse::default() }
+        Pipeline { settings, detectors: detectors::all(), rollup, sparse: Sparse::default() }
     }
 
     /// Takes in one event; gives what it completes.
     pub fn handle(&mut self, event: &Event) -> Vec<Record> {
         match event {
-            Event::Snapshot(snapshot) => match self.rollup.observe(snapshot) {
-                Some(interval) => self.publish(interval),
-                None => Vec::new(),
-            },
+            Event::Snapshot(snapshot) => {
+                let findings: Vec<Finding> =
+                    self.detectors.iter_mut().flat_map(|d| d.observe(event)).collect();
+                let measured: Vec<_> = self.detectors.iter().flat_map(|d| d.measurements()).collect();
+                let closed = self.rollup.observe(snapshot, &measured);
+                let mut records = closed.map(|interval| self.publish(interval)).unwrap_or_default();
+                // At once, outside the interval: an alarm must not wait for its end.
+                for finding in findings {
+                    records.extend(render::finding(&finding, snapshot.time, &self.settings));
+                    records.push(Record::Finding(Box::new(finding)));
+                }
+                records
+            }
         }
     }
 

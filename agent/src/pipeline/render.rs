@@ -3,10 +3,13 @@
 
 use std::fmt::Write;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::Settings;
+use crate::model::catalog;
+use crate::model::finding::{Finding, State};
 use crate::model::interval::{Interval, ListenerSummary, Published, Series};
 use crate::model::record::{Dimension, LogEvent, MetricDatum, Record, number};
 
@@ -59,6 +62,43 @@ fn dimension_value(name: &str) -> String {
     }
     value.truncate(1024);
     if value.is_empty() { "unknown".into() } else { value }
+}
+
+/// A finding's log event; with its beginning and end also the metric that says whether it is on.
+pub(super) fn finding(finding: &Finding, now: Timestamp, settings: &Settings) -> Vec<Record> {
+    let identity = &settings.identity;
+    let mut message = json!({ "type": "finding", "version": 1, identity.name.as_str(): identity.value });
+    if let (Value::Object(message), Ok(Value::Object(told))) = (&mut message, serde_json::to_value(finding)) {
+        message.extend(told);
+    }
+    let mut records = vec![Record::Log(LogEvent {
+        log_group_name: settings.findings_group.clone(),
+        log_stream_name: stream_name(&identity.value),
+        timestamp: now,
+        message: message.to_string(),
+    })];
+    let active = match finding.state {
+        State::Open => 1.0,
+        State::Closed => 0.0,
+        State::Update => return records,
+    };
+    let metric = catalog::find(&format!("{}_active", finding.kind.as_str()));
+    if let Some(metric) = metric.filter(|metric| settings.chosen.contains(metric.name)) {
+        records.push(Record::Metric(MetricDatum {
+            namespace: settings.namespace.clone(),
+            metric_name: metric.name,
+            dimensions: vec![Dimension {
+                name: identity.name.clone(),
+                value: dimension_value(&identity.value),
+            }],
+            timestamp: now,
+            values: vec![active],
+            counts: vec![1.0],
+            unit: metric.unit.as_str(),
+            storage_resolution: 60,
+        }));
+    }
+    records
 }
 
 /// Minimum, mean and maximum of everything, in one event of the samples log group.

@@ -79,7 +79,8 @@ impl Rollup {
     }
 
     /// Adds a snapshot; gives the interval that it closes.
-    pub(super) fn observe(&mut self, snapshot: &Snapshot) -> Option<Interval> {
+    /// `measured` is what detectors say of it.
+    pub(super) fn observe(&mut self, snapshot: &Snapshot, measured: &[(&str, f64)]) -> Option<Interval> {
         if snapshot.monotonic_ms < self.last_monotonic_ms {
             self.rates.clear();
             self.listener_drops.clear();
@@ -95,7 +96,7 @@ impl Rollup {
         open.last = snapshot.time;
         open.samples += 1;
         open.troubles = troubles(snapshot);
-        self.add_measurements(&mut open, snapshot);
+        self.add_measurements(&mut open, snapshot, measured);
         self.add_listeners(&mut open, snapshot);
         self.open = Some(open);
         closed
@@ -111,7 +112,7 @@ impl Rollup {
         self.open.as_ref().map(|open| open.preview(self.seconds))
     }
 
-    fn add_measurements(&mut self, open: &mut Open, snapshot: &Snapshot) {
+    fn add_measurements(&mut self, open: &mut Open, snapshot: &Snapshot, measured: &[(&str, f64)]) {
         let interfaces: Vec<(InterfaceId, Arc<str>, &Interface)> =
             snapshot.interfaces.iter().flatten().map(identify).collect();
         if snapshot.interfaces.is_some() {
@@ -134,6 +135,10 @@ impl Rollup {
                         self.rates.growth_of(key, snapshot.counters.as_ref().and_then(read), now)
                     });
                     open.add_growth((metric, None), growths.flatten().reduce(Growth::and));
+                }
+                Reading::Detector => {
+                    let value = measured.iter().find(|(name, _)| *name == row.name).map(|(_, value)| *value);
+                    open.add_gauge((metric, None), value);
                 }
                 Reading::AgentCounter(read) => {
                     let value = snapshot.agent.as_ref().and_then(read);
@@ -337,12 +342,12 @@ mod tests {
         ) {
             let (mut rollup, mut intervals) = (Rollup::new(seconds), Vec::new());
             let (mut wall, mut monotonic, mut bytes) = (1_000_000_000_000i64, 0u64, 5u64);
-            intervals.extend(rollup.observe(&snapshot(wall, monotonic, bytes)));
+            intervals.extend(rollup.observe(&snapshot(wall, monotonic, bytes), &[]));
             for (wait, grown, jump) in &steps {
                 monotonic += wait;
                 bytes += grown;
                 wall += i64::try_from(*wait).unwrap() + jump;
-                intervals.extend(rollup.observe(&snapshot(wall, monotonic, bytes)));
+                intervals.extend(rollup.observe(&snapshot(wall, monotonic, bytes), &[]));
             }
             intervals.extend(rollup.close());
             prop_assert_eq!(total(&intervals, "net_bytes_recv").0, bytes - 5);

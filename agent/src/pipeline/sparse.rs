@@ -70,6 +70,7 @@ mod tests {
             chosen: ["tcp_listen_drops"].into(),
             identity: Dimension { name: "host".into(), value: "h".into() },
             samples_group: "/g".into(),
+            findings_group: "/f".into(),
         };
         let mut sparse = Sparse::default();
         let mut decide = |minute: &i64| {

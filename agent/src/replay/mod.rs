@@ -1,4 +1,4 @@
-//! Recordings: what `run --record FILE` writes, and what replay will read.
+//! Recordings: what `run --record FILE` writes, and `replay --recording FILE` reads.
 //!
 //! # Format, version 1
 //!
@@ -13,7 +13,7 @@
 //! its writer was killed or its disk was full; all lines before are good.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -66,6 +66,104 @@ pub enum RecordError {
         /// Why.
         error: io::Error,
     },
+}
+
+/// Why a recording cannot be read, or not further.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The file could not be opened or read.
+    #[error("cannot read the recording {path}: {error}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The first line is not a recording's.
+    #[error(
+        "{0} is not a recording of vpcwatch: its first line should say {{\"format\":\"vpcwatch-recording\",...}}"
+    )]
+    Foreign(PathBuf),
+    /// A later vpcwatch wrote it.
+    #[error(
+        "{path} is a recording of version {version}, this vpcwatch reads up to {VERSION}; use a newer one"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: u32,
+    },
+    /// A line is not a snapshot; those before it were read.
+    #[error("{path}, line {line}: {error}; what stands before it was read")]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Its number, from 1.
+        line: u64,
+        /// Why.
+        error: String,
+    },
+}
+
+/// A snapshot's line is no longer: some thousands of listeners make a megabyte.
+const MAX_LINE: u64 = 64 * 1024 * 1024;
+
+/// Reads a recording, a snapshot at a time.
+#[derive(Debug)]
+pub struct Recording {
+    path: PathBuf,
+    reader: BufReader<File>,
+    line: u64,
+}
+
+impl Recording {
+    /// Opens a recording and reads its header.
+    pub fn open(path: &Path) -> Result<(Header, Self), ReadError> {
+        let path = path.to_owned();
+        let file = File::open(&path).map_err(|error| ReadError::Io { path: path.clone(), error })?;
+        let mut recording = Recording { path, reader: BufReader::new(file), line: 0 };
+        let text = recording.next_line()?.unwrap_or_default();
+        let header: Header =
+            serde_json::from_slice(&text).map_err(|_| ReadError::Foreign(recording.path.clone()))?;
+        if header.format != FORMAT {
+            return Err(ReadError::Foreign(recording.path));
+        }
+        if header.version > VERSION {
+            return Err(ReadError::Newer { path: recording.path, version: header.version });
+        }
+        Ok((header, recording))
+    }
+
+    fn next_line(&mut self) -> Result<Option<Vec<u8>>, ReadError> {
+        let mut line = Vec::new();
+        let read = self.reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line);
+        self.line += 1;
+        match read {
+            Ok(0) => Ok(None),
+            Ok(_) => Ok(Some(line)),
+            Err(error) => Err(ReadError::Io { path: self.path.clone(), error }),
+        }
+    }
+}
+
+impl Iterator for Recording {
+    type Item = Result<Snapshot, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let line = self.next_line().transpose()?;
+        Some(line.and_then(|text| {
+            serde_json::from_slice(&text).map_err(|error| ReadError::Line {
+                path: self.path.clone(),
+                line: self.line,
+                error: if text.ends_with(b"\n") {
+                    error.to_string()
+                } else {
+                    "the recording ends within it".into()
+                },
+            })
+        }))
+    }
 }
 
 /// Writes a recording.

@@ -44,7 +44,11 @@ impl<W: Write> Stdout<W> {
                 self.to.write_all(table.as_bytes())?;
                 self.to.flush()
             }
-            (Output::Json, Record::Summary(_)) | (Output::Table, _) => Ok(()),
+            (Output::Table, Record::Finding(finding)) => {
+                self.to.write_all(table::finding(finding).as_bytes())?;
+                self.to.flush()
+            }
+            (Output::Json, Record::Summary(_) | Record::Finding(_)) | (Output::Table, _) => Ok(()),
         }
     }
 

@@ -7,6 +7,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::terminal::printable;
 use crate::model::catalog::{Group, Unit};
+use crate::model::finding::{Finding, Severity, State};
 use crate::model::interval::{Interval, ListenerSummary, Published, Series};
 
 const NAME: usize = 40;
@@ -21,12 +22,13 @@ const SENT: Style = AnsiColor::Green.on_default();
 const ALERT: Style = AnsiColor::Yellow.on_default().bold();
 
 /// The table as text with colours. The first one has a heading, and a legend below.
-pub(super) fn render(interval: &Interval, heading: Option<&str>) -> String {
+pub fn render(interval: &Interval, heading: Option<&str>) -> String {
     let mut table = Table(String::new());
     if let Some(heading) = heading {
         table.line(format_args!("{}\n", printable(heading)));
     }
     table.title(interval);
+    table.group("FINDINGS", interval, Group::Findings);
     table.group("TCP STATES", interval, Group::TcpStates);
     table.group("LISTENERS", interval, Group::Listeners);
     table.listeners(&interval.listeners);
@@ -44,6 +46,41 @@ pub(super) fn render(interval: &Interval, heading: Option<&str>) -> String {
         table.line(format_args!(
             "{DIM}Values are one-second samples; those with /s are growth per second. --output json shows what CloudWatch gets.{DIM:#}"
         ));
+    }
+    table.line(format_args!(""));
+    table.0
+}
+
+/// A finding as it opens, goes on or closes.
+pub fn finding(finding: &Finding) -> String {
+    let mut table = Table(String::new());
+    let style = if finding.severity == Severity::Notice { BOLD } else { ALERT };
+    let (what, since) = match finding.state {
+        State::Open => ("FINDING", String::new()),
+        State::Update => ("STILL", format!(" since {}", finding.began.strftime("%H:%M:%S"))),
+        State::Closed => ("OVER", format!(", last seen {}", finding.last_seen.strftime("%H:%M:%S"))),
+    };
+    let said: Vec<String> =
+        finding.verdict.iter().chain(&finding.marks).map(|word| word.replace('_', " ")).collect();
+    let said = if said.is_empty() { String::new() } else { format!(", {}", said.join(", ")) };
+    let severity = format!("{:?}", finding.severity).to_lowercase();
+    let seen = finding.ended.unwrap_or(finding.last_seen).strftime("%Y-%m-%d %H:%M:%S UTC");
+    table.line(format_args!(
+        "{style}{what} {}{style:#} ({severity}{said}) {seen}{since}",
+        finding.kind.as_str()
+    ));
+    if let Some(place) = &finding.place {
+        let unit = place.unit.as_deref().map(|unit| format!(" ({})", printable(unit))).unwrap_or_default();
+        table.line(format_args!("  at {}{unit}", SocketAddr::new(place.address, place.port)));
+    }
+    // What was seen at its beginning says nothing of its end.
+    let evidence = finding.evidence.iter().filter(|_| finding.state != State::Closed);
+    for evidence in evidence {
+        let usual = evidence.baseline.map(|usual| format!(", usually {usual}")).unwrap_or_default();
+        table.line(format_args!("  {:<24}{:>10}{DIM}{usual}{DIM:#}", evidence.signal, evidence.value));
+    }
+    if finding.state == State::Open {
+        table.line(format_args!("  {}", finding.advice));
     }
     table.line(format_args!(""));
     table.0

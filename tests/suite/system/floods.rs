@@ -1,0 +1,102 @@
+//! A real flood, and two that only look like one, against a real listener: the short form of what is measured by hand.
+
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use socket2::{Domain, Socket, Type};
+use vpcwatch_tests::namespace::Pair;
+
+use super::DryRun;
+
+const PORT: u16 = 80;
+
+fn listen(pair: &Pair, backlog: i32) -> TcpListener {
+    let listen = || {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.bind(&SocketAddr::from(([0, 0, 0, 0], PORT)).into())?;
+        socket.listen(backlog)?;
+        Ok(TcpListener::from(socket))
+    };
+    pair.host.inside(listen).unwrap()
+}
+
+/// Kinds of findings that a run printed.
+fn kinds(lines: &[Value]) -> Vec<String> {
+    let events = lines.iter().filter(|line| line["logGroupName"] == "/vpcwatch/findings");
+    let kind = |line: &Value| {
+        let finding: Value = serde_json::from_str(line["message"].as_str().unwrap()).unwrap();
+        finding["kind"].as_str().unwrap().to_owned()
+    };
+    events.map(kind).collect()
+}
+
+/// Does something every tenth of a second for that long.
+fn for_seconds(seconds: u64, mut work: impl FnMut(u64)) {
+    let begun = Instant::now();
+    for tenth in 0..seconds * 10 {
+        work(tenth);
+        std::thread::sleep(
+            (begun + Duration::from_millis(100) * u32::try_from(tenth + 1).unwrap())
+                .saturating_duration_since(Instant::now()),
+        );
+    }
+}
+
+#[test]
+fn a_flood_of_made_up_sources_is_found() {
+    let pair = Pair::new().unwrap();
+    let _listener = listen(&pair, 128);
+    let run = DryRun::start(&pair.host, &[]);
+    for_seconds(8, |tenth| {
+        if tenth >= 30 {
+            // 300 a second
+            let source = |n: u64| {
+                IpAddr::from([198, 18, u8::try_from(tenth % 256).unwrap(), u8::try_from(n).unwrap()])
+            };
+            pair.syns(&(0..30).map(source).collect::<Vec<_>>(), [10, 9, 0, 2].into(), PORT).unwrap();
+        }
+    });
+    assert_eq!(kinds(&run.stop()), ["syn_flood"]);
+}
+
+#[test]
+fn a_crowd_that_is_served_is_no_flood() {
+    let pair = Pair::new().unwrap();
+    let listener = listen(&pair, 512);
+    let run = DryRun::start(&pair.host, &[]);
+    for_seconds(8, |tenth| {
+        let count = if tenth >= 30 { 30 } else { 2 };
+        let connect = || (0..count).map(|_| Ok(TcpStream::connect(("10.9.0.2", PORT))?)).collect();
+        let clients: Vec<TcpStream> = pair.peer.inside(connect).unwrap();
+        clients.iter().for_each(|_| drop(listener.accept().unwrap()));
+    });
+    assert!(!kinds(&run.stop()).contains(&"syn_flood".to_owned()));
+}
+
+#[test]
+fn a_program_that_accepts_too_slowly_is_no_flood() {
+    let pair = Pair::new().unwrap();
+    let listener = listen(&pair, 16);
+    listener.set_nonblocking(true).unwrap();
+    let run = DryRun::start(&pair.host, &[]);
+    let mut waiting = Vec::new();
+    for_seconds(8, |tenth| {
+        if tenth >= 30 {
+            let to: SocketAddr = ([10, 9, 0, 2], PORT).into();
+            let begin = || {
+                let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+                socket.set_nonblocking(true)?;
+                let _ = socket.connect(&to.into());
+                Ok(socket)
+            };
+            waiting.extend(
+                pair.peer.inside(|| (0..20).map(|_| begin()).collect::<anyhow::Result<Vec<_>>>()).unwrap(),
+            );
+        }
+        let _ = listener.accept(); // one at a time, if there is any
+    });
+    let kinds = kinds(&run.stop());
+    assert!(kinds.contains(&"slow_accept".to_owned()), "{kinds:?}");
+    assert!(!kinds.contains(&"syn_flood".to_owned()), "{kinds:?}");
+}
