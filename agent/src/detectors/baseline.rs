@@ -32,10 +32,23 @@ impl Baseline {
 
     /// Takes in one value, cut where it is far above what is usual: one spike must not become the rule.
     pub(super) fn learn(&mut self, value: f64) {
-        let value = if self.seen == 0 { value } else { value.min(self.mean + 6.0 * self.deviation() + 2.0) };
+        let value = if self.seen == 0 { value } else { self.cut(value) };
         self.seen = self.seen.saturating_add(1);
         // At first the plain mean: beginning from zero, a busy host would look unusual for minutes.
         let share = (if self.seen < LEARNING { QUICK } else { SLOW }).max(1.0 / f64::from(self.seen));
+        self.move_towards(value, share);
+    }
+
+    /// Takes in a value that is known to be unusual: should it last, it becomes usual, but in minutes.
+    pub(super) fn learn_slowly(&mut self, value: f64) {
+        self.move_towards(self.cut(value), SLOW);
+    }
+
+    fn cut(&self, value: f64) -> f64 {
+        value.min(self.mean + 6.0 * self.deviation() + 2.0)
+    }
+
+    fn move_towards(&mut self, value: f64, share: f64) {
         let off = value - self.mean;
         self.mean += share * off;
         self.variance = (1.0 - share) * (self.variance + share * off * off);

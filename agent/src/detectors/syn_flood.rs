@@ -243,12 +243,13 @@ impl SynFlood {
             self.unanswered.learn(second.unanswered);
             self.half_open.learn(half_open(snapshot));
             self.resets.learn(second.rates.embryonic_resets.min(MOST_CHECKS));
-            // What may be the beginning of a crowd waits until it is called one; then it is learned, for it may be
-            // the new rule.
-            let begins = second.rates.completed >= self.crowd() && self.flash_crowd.open.is_none();
-            let learned = self.completed.is_learned();
-            if self.slow_accept.open.is_none() && !(begins && learned) {
-                self.completed.learn(second.rates.completed);
+            let is_crowd = self.completed.is_learned() && second.rates.completed >= self.crowd_level;
+            if self.slow_accept.open.is_none() {
+                if is_crowd {
+                    self.completed.learn_slowly(second.rates.completed);
+                } else {
+                    self.completed.learn(second.rates.completed);
+                }
             }
         }
     }
@@ -553,6 +554,16 @@ mod tests {
         assert!((160..=162).contains(second), "{second}");
         assert_eq!(flood.place.as_ref().unwrap().port, 443);
         assert!(found.iter().any(|(_, f)| f.kind == Kind::FlashCrowd));
+    }
+
+    #[test]
+    fn a_crowd_that_stays_becomes_usual() {
+        let found = observe(3000, |t| Rates { completed: if t < 200 { 30 } else { 600 }, ..calm() });
+        let states: Vec<_> =
+            found.iter().filter(|(_, f)| f.kind == Kind::FlashCrowd).map(|(_, f)| f.state).collect();
+        assert_eq!((states[0], states[states.len() - 1]), (State::Open, State::Closed));
+        let closed = found.iter().find(|(_, f)| f.state == State::Closed).unwrap().0;
+        assert!((250..1500).contains(&closed), "{closed}");
     }
 
     #[test]
