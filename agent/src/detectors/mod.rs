@@ -4,6 +4,7 @@
 mod baseline;
 mod rates_of_snapshots;
 mod syn_flood;
+mod track;
 
 use crate::model::event::Event;
 use crate::model::finding::Finding;

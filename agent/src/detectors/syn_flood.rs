@@ -16,21 +16,16 @@
 
 use std::collections::VecDeque;
 
-use jiff::Timestamp;
-
 use super::Detector;
 use super::baseline::Baseline;
 use super::rates_of_snapshots::{Comparison, PerSecond, float};
+use super::track::{Track, blank, evidence};
 use crate::model::event::Event;
-use crate::model::finding::{Evidence, Finding, Kind, Place, Severity, State};
+use crate::model::finding::{Finding, Kind, Place, Severity};
 use crate::model::snapshot::{Listener, Snapshot};
 
 /// Seconds over which ratios are formed.
 const WINDOW: usize = 5;
-/// Seconds of quiet that close a finding.
-const QUIET: f64 = 30.0;
-/// Seconds between two updates of one finding.
-const UPDATE: f64 = 60.0;
 /// A gap between snapshots after which sums over seconds say nothing.
 const GAP: f64 = 15.0;
 /// SYN-ACKs sent again for each SYN that is never answered (`tcp_synack_retries`, whose default is 5).
@@ -71,14 +66,6 @@ struct Second {
     unanswered: f64,
     /// SYN cookies that did not come back, and SYNs dropped at a full SYN queue.
     refused: f64,
-}
-
-/// The life of one kind of finding.
-#[derive(Debug, Default)]
-struct Track {
-    open: Option<Finding>,
-    quiet_seconds: f64,
-    since_update: f64,
 }
 
 impl Detector for SynFlood {
@@ -298,78 +285,6 @@ fn flood_draft(detector: &SynFlood, second: &Second, snapshot: &Snapshot) -> Fin
     }
 }
 
-impl Track {
-    /// Opens, updates or closes the finding; `draft` is how it looks now.
-    fn step(
-        &mut self,
-        is_on: bool,
-        lasts: bool,
-        draft: Finding,
-        now: Timestamp,
-        seconds: f64,
-    ) -> Option<Finding> {
-        let Some(open) = &mut self.open else {
-            if is_on {
-                self.quiet_seconds = 0.0;
-                self.since_update = 0.0;
-                self.open = Some(draft.clone());
-                return Some(draft);
-            }
-            return None;
-        };
-        self.since_update += seconds;
-        if is_on || lasts {
-            self.quiet_seconds = 0.0;
-            open.last_seen = now;
-            open.severity = open.severity.max(draft.severity);
-        } else {
-            self.quiet_seconds += seconds;
-        }
-        if self.quiet_seconds >= QUIET {
-            let open = self.open.take()?;
-            return Some(Finding { state: State::Closed, ended: Some(now), ..open });
-        }
-        if self.since_update >= UPDATE {
-            self.since_update = 0.0;
-            // What it was when it opened stays: its name, its beginning, its verdict, and the worst it has been.
-            let opened = open.clone();
-            *open = Finding {
-                id: opened.id,
-                began: opened.began,
-                last_seen: opened.last_seen,
-                severity: opened.severity,
-                verdict: opened.verdict,
-                state: State::Update,
-                ..draft
-            };
-            return Some(open.clone());
-        }
-        None
-    }
-}
-
-fn blank(kind: Kind, now: Timestamp) -> Finding {
-    Finding {
-        id: format!("{}-{}", kind.as_str(), now.as_millisecond()),
-        state: State::Open,
-        kind,
-        severity: Severity::Notice,
-        verdict: None,
-        marks: Vec::new(),
-        began: now,
-        last_seen: now,
-        ended: None,
-        place: None,
-        evidence: Vec::new(),
-        advice: "",
-    }
-}
-
-fn evidence(signal: &'static str, value: f64, baseline: Option<f64>) -> Evidence {
-    let round = |value: f64| (value * 10.0).round() / 10.0;
-    Evidence { signal, value: round(value), baseline: baseline.map(round) }
-}
-
 fn half_open(snapshot: &Snapshot) -> f64 {
     snapshot.tcp.as_ref().map_or(0.0, |tcp| float(tcp.states.syn_recv))
 }
@@ -395,8 +310,11 @@ fn place(listener: &Listener) -> Place {
 mod tests {
     use std::sync::Arc;
 
+    use jiff::Timestamp;
+
     use super::*;
     use crate::model::counters::KernelCounters;
+    use crate::model::finding::State;
     use crate::model::snapshot::{HalfOpen, TcpStates, TcpTable, TcpTableMethod};
 
     /// What happens in one second.

@@ -1,0 +1,92 @@
+//! The life of a finding: it opens once, is updated once a minute while it lasts, and closes once, after a quiet spell.
+
+use jiff::Timestamp;
+
+use crate::model::finding::{Evidence, Finding, Kind, Severity, State};
+
+/// Seconds of quiet that close a finding.
+const QUIET: f64 = 30.0;
+/// Seconds between two updates of one finding.
+const UPDATE: f64 = 60.0;
+
+/// The life of one kind of finding.
+#[derive(Debug, Default)]
+pub(super) struct Track {
+    pub(super) open: Option<Finding>,
+    quiet_seconds: f64,
+    since_update: f64,
+}
+
+impl Track {
+    /// Opens, updates or closes the finding; `draft` is how it looks now.
+    pub(super) fn step(
+        &mut self,
+        is_on: bool,
+        lasts: bool,
+        draft: Finding,
+        now: Timestamp,
+        seconds: f64,
+    ) -> Option<Finding> {
+        let Some(open) = &mut self.open else {
+            if is_on {
+                self.quiet_seconds = 0.0;
+                self.since_update = 0.0;
+                self.open = Some(draft.clone());
+                return Some(draft);
+            }
+            return None;
+        };
+        self.since_update += seconds;
+        if is_on || lasts {
+            self.quiet_seconds = 0.0;
+            open.last_seen = now;
+            open.severity = open.severity.max(draft.severity);
+        } else {
+            self.quiet_seconds += seconds;
+        }
+        if self.quiet_seconds >= QUIET {
+            let open = self.open.take()?;
+            return Some(Finding { state: State::Closed, ended: Some(now), ..open });
+        }
+        if self.since_update >= UPDATE {
+            self.since_update = 0.0;
+            // What it was when it opened stays: its name, its beginning, its verdict, and the worst it has been.
+            let opened = open.clone();
+            *open = Finding {
+                id: opened.id,
+                began: opened.began,
+                last_seen: opened.last_seen,
+                severity: opened.severity,
+                verdict: opened.verdict,
+                state: State::Update,
+                ..draft
+            };
+            return Some(open.clone());
+        }
+        None
+    }
+}
+
+/// A finding of this kind that opens now, with nothing said of it yet.
+pub(super) fn blank(kind: Kind, now: Timestamp) -> Finding {
+    Finding {
+        id: format!("{}-{}", kind.as_str(), now.as_millisecond()),
+        state: State::Open,
+        kind,
+        severity: Severity::Notice,
+        verdict: None,
+        marks: Vec::new(),
+        began: now,
+        last_seen: now,
+        ended: None,
+        place: None,
+        evidence: Vec::new(),
+        advice: "",
+    }
+}
+
+/// A signal, rounded as people read it.
+pub(super) fn evidence(signal: &'static str, value: f64, baseline: Option<f64>) -> Evidence {
+    let round = |value: f64| (value * 10.0).round() / 10.0;
+    Evidence { signal, value: round(value), baseline: baseline.map(round) }
+}
