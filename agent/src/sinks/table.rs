@@ -111,6 +111,9 @@ impl Table {
     fn group(&mut self, heading: &str, interval: &Interval, group: Group) {
         let series: Vec<&Series> =
             interval.series.iter().filter(|series| series.metric.group == group).collect();
+        if group == Group::Findings && series.iter().all(|series| is_quiet(series)) {
+            return self.line(format_args!("\n{HEADING}{heading}{HEADING:#}  {DIM}none{DIM:#}"));
+        }
         let listeners_follow = group == Group::Listeners && !interval.listeners.is_empty();
         if series.is_empty() && !listeners_follow {
             return;
