@@ -54,7 +54,8 @@ impl Namespace {
 
     /// Runs `ip` inside.
     pub fn ip(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        run(&[&["ip", "-n", &self.name], arguments].concat())
+        // Not `ip -n`, which mounts sysfs anew and may not do that in a container.
+        self.inside(|| run(&[&["ip"], arguments].concat()))
     }
 
     /// Runs `work` on a thread inside; sockets and programs that it starts are inside too.

@@ -30,6 +30,11 @@ impl Baseline {
         self.seen >= ENOUGH
     }
 
+    /// Whether learning has slowed down.
+    pub(super) fn is_settled(&self) -> bool {
+        self.seen >= LEARNING
+    }
+
     /// Takes in one value, cut where it is far above what is usual: one spike must not become the rule.
     pub(super) fn learn(&mut self, value: f64) {
         let value = if self.seen == 0 { value } else { self.cut(value) };

@@ -1,79 +1,99 @@
 //! What detectors look at: the growth per second of the kernel's counters between two snapshots.
 
 use crate::model::counters::KernelCounters;
-use crate::model::snapshot::{Snapshot, TcpTable};
-use crate::rates::TICK_MS;
+use crate::model::snapshot::Snapshot;
+use crate::rates::{Rates, TICK_MS};
 
-/// Growth per second since the snapshot before.
+/// Growth per second since the snapshot before. A difference of two counters is zero where either is missing.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct PerSecond {
     pub(super) cookies_sent: f64,
-    pub(super) cookies_received: f64,
-    pub(super) queue_full_drops: f64,
-    pub(super) listen_drops: f64,
+    /// SYN cookies sent less those that came back: below zero when clients answer those of the second before.
+    pub(super) cookies_unreturned: f64,
+    /// SYNs dropped at a full SYN queue; drops at a full accept queue are left out.
+    pub(super) syn_queue_drops: f64,
     pub(super) listen_overflows: f64,
     pub(super) embryonic_resets: f64,
     pub(super) completed: f64,
-    pub(super) defer_accept_drops: f64,
-    /// SYN-ACKs sent again: SYNs sent again less this host's own.
+    /// Completed handshakes that wait for data at a `TCP_DEFER_ACCEPT` listener, as far as they are not served.
+    pub(super) waiting_for_data: f64,
+    /// SYNs and SYN-ACKs sent again; nothing where the kernel does not count them.
+    pub(super) retransmits: Option<f64>,
+    /// Those of them that were surely SYN-ACKs: no connection that this host begins sends its SYN again more than
+    /// once a second.
     pub(super) syn_ack_retransmits: f64,
-    /// Half-open connections; of the last walk, where none was made in between.
+    /// Of half-open connections; only in a second in which they were counted.
     pub(super) half_open_growth: f64,
 }
 
 /// Keeps what the next snapshot is compared with.
 #[derive(Debug, Default)]
 pub(super) struct Comparison {
-    before: Option<(u64, KernelCounters)>,
-    table: Option<(u64, TcpTable)>,
-    half_open_growth: f64,
-    own_syn_retransmits: f64,
+    last_ms: Option<u64>,
+    counters: Rates<&'static str>,
+    half_open: Option<(u64, u64)>,
 }
 
 impl Comparison {
     /// The rates of this snapshot, and how many seconds they are of; nothing at the first, or without counters.
     pub(super) fn of(&mut self, snapshot: &Snapshot) -> Option<(PerSecond, f64)> {
         let now = snapshot.monotonic_ms;
-        if self.before.as_ref().is_some_and(|(at, _)| now < *at) {
+        if self.last_ms.is_some_and(|last| now < last) {
             *self = Comparison::default(); // another run of the agent
         }
-        self.look_at_table(snapshot, now);
-        let counters = snapshot.counters.clone()?;
-        let (at, before) = self.before.replace((now, counters.clone()))?;
-        let seconds = seconds_between(at, now).max(1.0);
-        let rate = |of: fn(&KernelCounters) -> Option<u64>| match (of(&before), of(&counters)) {
-            (Some(before), Some(now)) => float(now.saturating_sub(before)) / seconds,
-            _ => 0.0,
+        let half_open_growth = self.half_open_growth(snapshot, now);
+        let counters = snapshot.counters.as_ref()?;
+        let mut rate = |name: &'static str, value: Option<u64>| {
+            let growth = self.counters.growth_of(name, value, now)?;
+            Some(float(growth.amount) / float(growth.ticks))
         };
+        let mut difference = |more: (&'static str, Option<u64>), less: (&'static str, Option<u64>)| {
+            let (more, less) = (rate(more.0, more.1), rate(less.0, less.1));
+            more.zip(less).map_or(0.0, |(more, less)| more - less)
+        };
+        let KernelCounters { syncookies_sent, syncookies_recv, listen_drops, listen_overflows, .. } =
+            *counters;
+        let cookies_unreturned = difference(("sent", syncookies_sent), ("returned", syncookies_recv));
+        let other_drops = difference(("drops", listen_drops), ("overflows", listen_overflows));
+        let waiting =
+            difference(("deferred", counters.defer_accept_drop), ("accepted", counters.tcp_passive_opens));
+        let retransmits = rate("retransmits", counters.tcp_syn_retrans);
+        let own = snapshot.tcp.as_ref().map(|tcp| float(tcp.states.syn_sent));
         let rates = PerSecond {
-            cookies_sent: rate(|c| c.syncookies_sent),
-            cookies_received: rate(|c| c.syncookies_recv),
-            queue_full_drops: rate(|c| c.req_q_full_drop),
-            listen_drops: rate(|c| c.listen_drops),
-            listen_overflows: rate(|c| c.listen_overflows),
-            embryonic_resets: rate(|c| c.embryonic_rsts),
-            completed: rate(|c| c.tcp_passive_opens),
-            defer_accept_drops: rate(|c| c.defer_accept_drop),
-            syn_ack_retransmits: (rate(|c| c.tcp_syn_retrans) - self.own_syn_retransmits).max(0.0),
-            half_open_growth: self.half_open_growth,
+            cookies_sent: rate("cookies", syncookies_sent).unwrap_or(0.0),
+            cookies_unreturned,
+            syn_queue_drops: rate("queue full", counters.req_q_full_drop)
+                .unwrap_or(0.0)
+                .max(other_drops)
+                .max(0.0),
+            listen_overflows: rate("queue of accepts full", listen_overflows).unwrap_or(0.0),
+            embryonic_resets: rate("resets", counters.embryonic_rsts).unwrap_or(0.0),
+            completed: rate("completed", counters.tcp_passive_opens).unwrap_or(0.0),
+            waiting_for_data: waiting.max(0.0),
+            retransmits,
+            syn_ack_retransmits: retransmits.zip(own).map_or(0.0, |(all, own)| (all - own).max(0.0)),
+            half_open_growth,
         };
-        Some((rates, seconds))
+        let last = self.last_ms.replace(now)?;
+        Some((rates, seconds_between(last, now).max(1.0)))
     }
 
-    /// Compares socket counts when a walk was made; its growth stands until the next walk.
-    fn look_at_table(&mut self, snapshot: &Snapshot, now: u64) {
-        let Some(table) = &snapshot.tcp else { return };
+    /// Compares socket counts in the second in which they were counted, and only then.
+    fn half_open_growth(&mut self, snapshot: &Snapshot, now: u64) -> f64 {
+        let Some(table) = &snapshot.tcp else {
+            self.half_open = None;
+            return 0.0;
+        };
         let walked = now.saturating_sub(table.age_ms);
-        if let Some((at, before)) = &self.table {
-            if *at == walked {
-                return;
+        match self.half_open {
+            Some((at, _)) if at == walked => 0.0,
+            before => {
+                self.half_open = Some((walked, table.states.syn_recv));
+                before.map_or(0.0, |(at, count)| {
+                    (float(table.states.syn_recv) - float(count)) / seconds_between(at, walked).max(1.0)
+                })
             }
-            let seconds = seconds_between(*at, walked).max(1.0);
-            self.half_open_growth = (float(table.states.syn_recv) - float(before.states.syn_recv)) / seconds;
-            let own = |table: &TcpTable| float(table.syn_sent_retransmits.unwrap_or(0));
-            self.own_syn_retransmits = (own(table) - own(before)).max(0.0) / seconds;
         }
-        self.table = Some((walked, table.clone()));
     }
 }
 

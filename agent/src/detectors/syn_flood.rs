@@ -6,9 +6,10 @@
 //!
 //! - SYN cookies sent that did not come back,
 //! - SYNs dropped at a full SYN queue (drops at a full accept queue are the program's doing, and left out),
-//! - growth of half-open connections, less completed handshakes that wait for `TCP_DEFER_ACCEPT`,
+//! - growth of half-open connections in the second before, less completed handshakes that wait for
+//!   `TCP_DEFER_ACCEPT`, as far as SYN-ACKs are sent again now: a handshake under way is answered within that second,
 //! - half-open connections that were reset, above what is usual here,
-//! - SYN-ACKs sent again, while the half-open count stands still: about five for each SYN that nobody answers.
+//! - SYN-ACKs sent again, less what the half-open count fell by: about five for each SYN that nobody answers.
 //!
 //! A cumulative sum of `u` above its learned mean finds weak floods in seconds and strong ones at once. What is usual
 //! is not learned while a flood is on. Kernel facts: `net/ipv4/tcp_input.c` (`tcp_conn_request`),
@@ -26,6 +27,8 @@ use crate::model::snapshot::{Listener, Snapshot};
 
 /// Seconds over which ratios are formed.
 const WINDOW: usize = 5;
+/// Unanswered handshakes within a window that feed a high half-open count; fewer are chance.
+const FEEDING: f64 = 5.0;
 /// A gap between snapshots after which sums over seconds say nothing.
 const GAP: f64 = 15.0;
 /// SYN-ACKs sent again for each SYN that is never answered (`tcp_synack_retries`, whose default is 5).
@@ -33,7 +36,7 @@ const RETRANSMITS: f64 = 5.0;
 /// Resets of half-open connections per second that are no flood, whatever is usual: health checks do that.
 const RESETS: f64 = 10.0;
 /// Resets per second that are taken for health checks: more at the agent's start are a flood that is on already.
-const MOST_CHECKS: f64 = 200.0;
+const MOST_CHECKS: f64 = 50.0;
 
 /// The detector.
 #[derive(Debug, Default)]
@@ -53,7 +56,8 @@ pub(super) struct SynFlood {
     flash_crowd: Track,
     /// Completed handshakes per second that were a crowd when the one that is on began.
     crowd_level: f64,
-    unanswered_now: f64,
+    /// Unanswered handshakes of this second, where they are more than usual; nothing without counters.
+    measured: Option<f64>,
 }
 
 /// What one second says.
@@ -66,24 +70,27 @@ struct Second {
     unanswered: f64,
     /// SYN cookies that did not come back, and SYNs dropped at a full SYN queue.
     refused: f64,
+    /// Half-open connections that came and were not answered.
+    growth: f64,
 }
 
 impl Detector for SynFlood {
     fn observe(&mut self, event: &Event) -> Vec<Finding> {
         let Event::Snapshot(snapshot) = event;
+        self.measured = None;
         let Some((rates, seconds)) = self.comparison.of(snapshot) else { return Vec::new() };
         if seconds > GAP {
             self.window.clear();
-            self.sum = 0.0;
+            (self.sum, self.suspect_seconds, self.slow_seconds) = (0.0, 0, 0);
         }
-        let second = self.weigh(rates, snapshot);
+        let second = self.weigh(rates);
         self.window.push_back(second);
         if self.window.len() > WINDOW {
             self.window.pop_front();
         }
         // Handshakes under way come and go: what is usual is no news, and a sparse metric need not be sent for it.
         let is_news = second.unanswered > self.unanswered.mean() + self.allowance();
-        self.unanswered_now = if is_news { second.unanswered } else { 0.0 };
+        self.measured = Some(if is_news { second.unanswered } else { 0.0 });
         let flood = self.look_for_flood(&second, snapshot, seconds);
         let slow = self.look_for_slow_accept(&second, snapshot, seconds);
         let crowd = self.look_for_flash_crowd(&second, snapshot, seconds);
@@ -93,23 +100,22 @@ impl Detector for SynFlood {
 
     fn measurements(&self) -> Vec<(&'static str, f64)> {
         let active = if self.flood.open.is_some() { 1.0 } else { 0.0 };
-        vec![("syn_flood_active", active), ("syn_unanswered", self.unanswered_now)]
+        self.measured
+            .map(|unanswered| vec![("syn_flood_active", active), ("syn_unanswered", unanswered)])
+            .unwrap_or_default()
     }
 }
 
 impl SynFlood {
     /// The unanswered handshakes of this second.
-    fn weigh(&self, rates: PerSecond, snapshot: &Snapshot) -> Second {
-        let cookies = (rates.cookies_sent - rates.cookies_received).max(0.0);
-        let drops = rates.queue_full_drops.max(rates.listen_drops - rates.listen_overflows).max(0.0);
-        let waiting_for_data = (rates.defer_accept_drops - rates.completed).max(0.0);
-        let growth = (rates.half_open_growth - waiting_for_data).max(0.0);
-        let resets = self.unusual_resets(&rates);
-        let lasting = cookies + drops + growth + resets;
-        let half_open = half_open(snapshot);
-        let stands_still = half_open > 0.0 && rates.half_open_growth.abs() <= (half_open * 0.05).max(2.0);
-        let again = if stands_still { rates.syn_ack_retransmits / RETRANSMITS } else { 0.0 };
-        Second { rates, lasting, unanswered: lasting + again, refused: cookies + drops }
+    fn weigh(&self, rates: PerSecond) -> Second {
+        let before = self.window.back().map(|second| second.rates).unwrap_or_default();
+        let grown = (before.half_open_growth - before.waiting_for_data).max(0.0);
+        let growth = grown.min(rates.retransmits.unwrap_or(f64::INFINITY));
+        let refused = rates.cookies_unreturned.max(0.0) + rates.syn_queue_drops;
+        let lasting = refused + growth + self.unusual_resets(&rates);
+        let again = rates.syn_ack_retransmits / RETRANSMITS + rates.half_open_growth.min(0.0);
+        Second { rates, lasting, unanswered: lasting + again.max(0.0), refused, growth }
     }
 
     /// Resets of half-open connections above what is usual. In the first seconds nothing is known to be unusual: a
@@ -142,11 +148,16 @@ impl SynFlood {
 
         let flood = self.sum >= high
             && (ratio >= 0.5 || (ratio >= 0.05 && second.unanswered >= 5.0 * (usual + allowance)));
-        let pressure = self.over_window(|s| s.refused) >= 25.0 && ratio >= 0.05;
+        // Of the whole window: cookies may come back in the second after. And in two seconds of it at least.
+        let refused = self.over_window(|s| s.rates.cookies_unreturned).max(0.0)
+            + self.over_window(|s| s.rates.syn_queue_drops);
+        let seconds_refused = self.window.iter().filter(|s| s.refused > 1.0).count();
+        let pressure = refused >= 25.0 && seconds_refused >= 2 && ratio >= 0.05;
         let slow = self.half_open_is_high(second, snapshot);
         let suspect = !slow_program && (flood || pressure || slow);
         self.suspect_seconds = if suspect { self.suspect_seconds + 1 } else { 0 };
-        let sure = self.suspect_seconds >= 2 || (suspect && flood && self.sum >= 4.0 * high);
+        let strong = self.sum >= 4.0 * high && second.refused + second.growth > 0.0;
+        let sure = self.suspect_seconds >= 2 || (suspect && flood && strong);
 
         let lasts = second.lasting >= usual + allowance || (pressure && !slow_program);
         let draft = flood_draft(self, second, snapshot);
@@ -158,7 +169,7 @@ impl SynFlood {
         let backlog = busiest(snapshot).and_then(|listener| listener.accept_limit).map_or(0.0, f64::from);
         let usual = 2.5 * self.half_open.mean() + 30.0;
         let high = 32f64.max(backlog / 4.0).max(usual).max(3.15 * second.rates.completed);
-        let fed = self.over_window(|s| s.lasting) > 0.0;
+        let fed = self.over_window(|s| s.lasting) >= FEEDING;
         self.slow_seconds = if half_open(snapshot) >= high && fed { self.slow_seconds + 1 } else { 0 };
         self.slow_seconds >= 10
     }
@@ -227,7 +238,10 @@ impl SynFlood {
     /// Learns what is usual, but not from an attack or a crowd.
     fn learn(&mut self, second: &Second, snapshot: &Snapshot) {
         if self.flood.open.is_none() && self.suspect_seconds == 0 {
-            self.unanswered.learn(second.unanswered);
+            // In the first minutes what adds up may be a flood that was on before the agent.
+            if self.sum == 0.0 || self.unanswered.is_settled() {
+                self.unanswered.learn(second.unanswered);
+            }
             self.half_open.learn(half_open(snapshot));
             self.resets.learn(second.rates.embryonic_resets.min(MOST_CHECKS));
             let is_crowd = self.completed.is_learned() && second.rates.completed >= self.crowd_level;
@@ -242,6 +256,13 @@ impl SynFlood {
     }
 }
 
+const WITH_COOKIES: &str = "Handshakes are begun that nobody completes. SYN cookies keep the service reachable; a longer \
+     backlog (net.core.somaxconn and the program's own) delays them. If few sources are behind it, a network ACL stops \
+     them before the instance; counters alone do not tell who they are.";
+const WITHOUT_COOKIES: &str = "Handshakes are begun that nobody completes, and clients are dropped because SYN cookies are \
+     off: set net.ipv4.tcp_syncookies=1. If few sources are behind it, a network ACL stops them before the instance; \
+     counters alone do not tell who they are.";
+
 /// The flood as it looks in this second.
 fn flood_draft(detector: &SynFlood, second: &Second, snapshot: &Snapshot) -> Finding {
     let rates = &second.rates;
@@ -249,7 +270,7 @@ fn flood_draft(detector: &SynFlood, second: &Second, snapshot: &Snapshot) -> Fin
     let half_open = half_open(snapshot);
     let backlog = listener.and_then(|listener| listener.accept_limit).map_or(f64::INFINITY, f64::from);
     let resets = detector.unusual_resets(rates);
-    let drops = rates.queue_full_drops.max(rates.listen_drops - rates.listen_overflows);
+    let drops = rates.syn_queue_drops;
     let served = detector.completed.is_learned() && rates.completed >= detector.completed.mean() / 2.0;
 
     let mut marks = Vec::new();
@@ -271,16 +292,14 @@ fn flood_draft(detector: &SynFlood, second: &Second, snapshot: &Snapshot) -> Fin
         evidence: vec![
             evidence("syn_unanswered", second.unanswered, Some(detector.unanswered.mean())),
             evidence("half_open", half_open, Some(detector.half_open.mean())),
-            evidence("syncookies_unreturned", (rates.cookies_sent - rates.cookies_received).max(0.0), None),
-            evidence("syn_queue_drops", drops.max(0.0), None),
+            evidence("syncookies_unreturned", rates.cookies_unreturned.max(0.0), None),
+            evidence("syn_queue_drops", drops, None),
             evidence("embryonic_resets", rates.embryonic_resets, Some(detector.resets.mean())),
             evidence("syn_ack_retransmits", rates.syn_ack_retransmits, None),
             evidence("listen_overflows", rates.listen_overflows, None),
             evidence("completed_handshakes", rates.completed, Some(detector.completed.mean())),
         ],
-        advice: "Handshakes are begun that nobody completes. Keep net.ipv4.tcp_syncookies=1; a longer backlog \
-                 (net.core.somaxconn and the program's own) delays loss. If few sources are behind it, a network ACL \
-                 stops them before the instance; counters alone do not tell who they are.",
+        advice: if drops > 0.0 && rates.cookies_sent == 0.0 { WITHOUT_COOKIES } else { WITH_COOKIES },
         ..blank(Kind::SynFlood, snapshot.time)
     }
 }
@@ -289,11 +308,12 @@ fn half_open(snapshot: &Snapshot) -> f64 {
     snapshot.tcp.as_ref().map_or(0.0, |tcp| float(tcp.states.syn_recv))
 }
 
-/// The listener with most half-open connections; none if there are none.
+/// The listener whose SYN queue is fullest; none if there are no half-open connections.
 fn busiest(snapshot: &Snapshot) -> Option<&Listener> {
     let listeners = snapshot.listeners.as_deref().unwrap_or_default();
     let busy = listeners.iter().filter(|listener| listener.half_open > Some(0));
-    busy.max_by_key(|listener| listener.half_open)
+    let fullness = |listener: &Listener| listener.syn_utilization().unwrap_or(0.0);
+    busy.max_by(|a, b| fullness(a).total_cmp(&fullness(b)).then(a.half_open.cmp(&b.half_open)))
 }
 
 fn fullest_accept_queue(snapshot: &Snapshot) -> Option<&Listener> {
@@ -329,6 +349,12 @@ mod tests {
         overflows: u64,
         /// Cookies sent and returned, as with `tcp_syncookies=2`.
         cookies: u64,
+        /// Cookies sent that come back in the second after.
+        late_cookies: u64,
+        /// Handshakes that are under way when the snapshot is taken, and complete in the second after.
+        in_flight: u64,
+        /// SYNs of connections that this host begins, sent again.
+        own_retransmits: u64,
     }
 
     const BACKLOG: u64 = 128;
@@ -338,7 +364,7 @@ mod tests {
         let (mut detector, mut found) = (SynFlood::default(), Vec::new());
         let mut c = KernelCounters::default();
         let mut expiry: VecDeque<u64> = VecDeque::from(vec![0; 63]); // half-open for 63 s
-        let (mut half_open, mut unacknowledged) = (0u64, VecDeque::new());
+        let (mut half_open, mut unacknowledged, mut late) = (0u64, VecDeque::new(), 0);
         let add = |counter: &mut Option<u64>, by: u64| *counter = Some(counter.unwrap_or(0) + by);
         for second in 0..seconds {
             let now = rates(second);
@@ -347,8 +373,9 @@ mod tests {
             expiry.push_back(queued + now.deferred);
             half_open = (half_open + queued + now.deferred).saturating_sub(expiry.pop_front().unwrap_or(0));
             add(&mut c.tcp_passive_opens, now.completed);
-            add(&mut c.syncookies_sent, masked + now.cookies);
-            add(&mut c.syncookies_recv, now.cookies);
+            add(&mut c.syncookies_sent, masked + now.cookies + now.late_cookies);
+            add(&mut c.syncookies_recv, now.cookies + late);
+            late = now.late_cookies;
             add(&mut c.embryonic_rsts, now.resets);
             // Clients that do talk count there too, beside the completed ones.
             add(&mut c.defer_accept_drop, if now.deferred > 0 { now.deferred + now.completed } else { 0 });
@@ -357,15 +384,19 @@ mod tests {
             // The kernel sends no SYN-ACK again to a client that has acknowledged it and is silent (`syn_ack_recalc`).
             unacknowledged.push_front(queued);
             unacknowledged.truncate(63);
-            add(&mut c.tcp_syn_retrans, unacknowledged.iter().sum::<u64>() * 5 / 63);
+            let again = [1, 3, 7, 15, 31].iter().filter_map(|age| unacknowledged.get(*age)).sum::<u64>();
+            add(&mut c.tcp_syn_retrans, again + now.own_retransmits);
             let time = Timestamp::from_second(1_800_000_000 + i64::try_from(second).unwrap()).unwrap();
             let mut snapshot = Snapshot::at(time, second * 1000);
             snapshot.counters = Some(c.clone());
             snapshot.tcp = Some(TcpTable {
                 age_ms: 0,
                 method: TcpTableMethod::SockDiagComplement,
-                states: TcpStates { syn_recv: half_open, ..TcpStates::default() },
-                syn_sent_retransmits: Some(0),
+                states: TcpStates {
+                    syn_recv: half_open + now.in_flight,
+                    syn_sent: now.own_retransmits * 3,
+                    ..TcpStates::default()
+                },
                 half_open: vec![HalfOpen { address: [10, 0, 0, 1].into(), port: 443, count: 0 }],
             });
             let listener = |port, half_open: u64| Listener {
@@ -403,17 +434,31 @@ mod tests {
 
     #[test]
     fn what_is_no_flood() {
-        let benign: [(&str, &dyn Fn(u64) -> Rates); 8] = [
+        let benign: [(&str, &dyn Fn(u64) -> Rates); 12] = [
             ("nothing", &|_| Rates::default()),
             ("ordinary", &|t| Rates { completed: 30 + t * 7 % 11, ..calm() }),
             ("health checks with half connections", &|_| Rates { resets: 8, ..calm() }),
-            ("many of them, from the start", &|t| Rates { resets: 55 + t % 10, ..calm() }),
+            ("many of them, from the start", &|t| Rates { resets: 40 + t % 10, ..calm() }),
             ("browsers' preconnects at TCP_DEFER_ACCEPT", &|t| Rates {
                 deferred: if t < 100 { 0 } else { 20 },
                 completed: 10,
                 ..calm()
             }),
             ("syncookies=2", &|t| Rates { cookies: 30 + t % 3, ..calm() }),
+            ("bursts of clients that are far away", &|t| Rates {
+                in_flight: if t % 97 == 0 { 120 } else { t * 5 % 9 },
+                ..calm()
+            }),
+            ("a burst of cookies that come back a second later", &|t| Rates {
+                late_cookies: if t % 60 == 59 { 40 } else { 0 },
+                ..calm()
+            }),
+            ("a dead server behind this one", &|t| Rates {
+                own_retransmits: if t > 300 { 200 } else { 0 },
+                in_flight: t % 7,
+                ..calm()
+            }),
+            ("one second of resets", &|t| Rates { resets: if t == 500 { 60 } else { 0 }, ..calm() }),
             ("flash crowd", &|t| Rates {
                 completed: if (60..120).contains(&t) { 600 } else { 30 },
                 ..calm()

@@ -1,4 +1,5 @@
-//! The life of a finding: it opens once, is updated once a minute while it lasts, and closes once, after a quiet spell.
+//! The life of a finding: it opens once, is updated once a minute while it lasts and at once when it
+//! gets worse, and closes once, after a quiet spell.
 
 use jiff::Timestamp;
 
@@ -37,10 +38,11 @@ impl Track {
             return None;
         };
         self.since_update += seconds;
-        if is_on || lasts {
+        let is_worse = draft.severity > open.severity;
+        open.severity = open.severity.max(draft.severity);
+        if lasts {
             self.quiet_seconds = 0.0;
             open.last_seen = now;
-            open.severity = open.severity.max(draft.severity);
         } else {
             self.quiet_seconds += seconds;
         }
@@ -48,19 +50,15 @@ impl Track {
             let open = self.open.take()?;
             return Some(Finding { state: State::Closed, ended: Some(now), ..open });
         }
-        if self.since_update >= UPDATE {
+        if self.since_update >= UPDATE || is_worse {
             self.since_update = 0.0;
-            // What it was when it opened stays: its name, its beginning, its verdict, and the worst it has been.
-            let opened = open.clone();
-            *open = Finding {
-                id: opened.id,
-                began: opened.began,
-                last_seen: opened.last_seen,
-                severity: opened.severity,
-                verdict: opened.verdict,
-                state: State::Update,
-                ..draft
-            };
+            // Its name, beginning and verdict stay, and the worst that it has been; what was measured is of now.
+            open.state = State::Update;
+            open.evidence = draft.evidence;
+            open.advice = draft.advice;
+            open.place = draft.place.or(open.place.take());
+            let new: Vec<&str> = draft.marks.into_iter().filter(|mark| !open.marks.contains(mark)).collect();
+            open.marks.extend(new);
             return Some(open.clone());
         }
         None

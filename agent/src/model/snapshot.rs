@@ -64,10 +64,6 @@ pub struct TcpTable {
     pub method: TcpTableMethod,
     /// Sockets by state.
     pub states: TcpStates,
-    /// How often the SYNs of the sockets now in SYN_SENT were sent again: what of `TCPSynRetrans` is this host's own
-    /// doing; the rest are SYN-ACKs. Absent where only /proc/net/tcp can be read.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub syn_sent_retransmits: Option<u64>,
     /// SYN_RECV by local address and port, most first; at most [`TcpTable::MAX_HALF_OPEN`] rows, the rest only
     /// in the states.
     pub half_open: Vec<HalfOpen>,

@@ -192,7 +192,6 @@ mod tests {
         let socket = |cookie, drops| DiagSocket {
             state: 10,
             time_wait_bucket: false,
-            retransmits: 0,
             address: address("::"),
             port: 80,
             recv_queue: 0,

@@ -40,8 +40,6 @@ pub struct DiagSocket {
     pub state: u8,
     /// Whether it is one of the kernel's small time-wait sockets: TIME_WAIT, or FIN_WAIT2 that no process holds.
     pub time_wait_bucket: bool,
-    /// How often its last segment was sent again, while it waits for an answer.
-    pub retransmits: u8,
     /// Local address; a v4-mapped one as IPv4.
     pub address: IpAddr,
     /// Local port.
@@ -145,7 +143,6 @@ fn read_socket(payload: &[u8]) -> io::Result<DiagSocket> {
     let mut socket = DiagSocket {
         state: header.state,
         time_wait_bucket: header.timer == Some(Timer::TimeWait),
-        retransmits: if let Some(Timer::Retransmit(_, times)) = header.timer { times } else { 0 },
         address: header.socket_id.source_address.to_canonical(),
         port: header.socket_id.source_port,
         recv_queue: header.recv_queue,

@@ -21,7 +21,6 @@ use crate::host::clock::thread_cpu_time;
 use crate::host::paths::Paths;
 use crate::model::snapshot::{HalfOpen, Listener, Snapshot, TcpStates, TcpTable, TcpTableMethod};
 
-const SYN_SENT: u8 = 2;
 const SYN_RECV: u8 = 3;
 const LISTEN: u8 = 10;
 /// Local addresses and ports at which half-open connections are counted; the fullest are kept.
@@ -80,22 +79,17 @@ impl TcpTableSource {
         let mask = if totals.is_some() { ALL_BUT_ESTABLISHED_AND_TIME_WAIT } else { ALL_STATES };
         let mut seen = Seen::default();
         let mut buckets = 0;
-        let mut syn_sent_retransmits = 0;
         self.sock_diag.walk(mask, |socket| {
             seen.add(socket.state, socket.address, socket.port);
-            if socket.state == SYN_SENT {
-                syn_sent_retransmits += u64::from(socket.retransmits);
-            }
             buckets += u64::from(socket.time_wait_bucket);
         })?;
-        let syn_sent_retransmits = Some(syn_sent_retransmits);
         let Some((established_and_close_wait, time_wait_buckets)) = totals else {
-            return Ok(TcpTable { syn_sent_retransmits, ..seen.table(TcpTableMethod::SockDiagFull) });
+            return Ok(seen.table(TcpTableMethod::SockDiagFull));
         };
         // Sockets come and go between the two readings: never below zero.
         seen.states.established = established_and_close_wait.saturating_sub(seen.states.close_wait);
         seen.states.time_wait = time_wait_buckets.saturating_sub(buckets);
-        Ok(TcpTable { syn_sent_retransmits, ..seen.table(TcpTableMethod::SockDiagComplement) })
+        Ok(seen.table(TcpTableMethod::SockDiagComplement))
     }
 
     fn by_procfs(&self, snapshot: &Snapshot, why: Option<String>) -> Result<Walk, SourceError> {
@@ -176,6 +170,6 @@ impl Seen {
         let mut half_open: Vec<HalfOpen> = self.half_open.into_iter().map(row).collect();
         half_open.sort_by_key(|row| (std::cmp::Reverse(row.count), row.address, row.port));
         half_open.truncate(TcpTable::MAX_HALF_OPEN);
-        TcpTable { age_ms: 0, method, states: self.states, syn_sent_retransmits: None, half_open }
+        TcpTable { age_ms: 0, method, states: self.states, half_open }
     }
 }

@@ -71,7 +71,10 @@ fn a_crowd_that_is_served_is_no_flood() {
         let clients: Vec<TcpStream> = pair.peer.inside(connect).unwrap();
         clients.iter().for_each(|_| drop(listener.accept().unwrap()));
     });
-    assert!(!kinds(&run.stop()).contains(&"syn_flood".to_owned()));
+    let lines = run.stop();
+    assert!(!kinds(&lines).contains(&"syn_flood".to_owned()));
+    let (accepted, _) = crate::agent::total(&lines, "tcp_passive_opens");
+    assert!(accepted > 500, "the crowd did not come: {accepted}");
 }
 
 #[test]
