@@ -2,25 +2,18 @@
 
 use std::path::Path;
 
-use anyhow::{Context, ensure};
 use vpcwatch::config::{Config, Layers};
 use vpcwatch::model::event::Event;
 use vpcwatch::model::record::{Dimension, Record};
 use vpcwatch::model::snapshot::Snapshot;
 use vpcwatch::pipeline::{Pipeline, Settings};
-use vpcwatch::replay::{FORMAT, Header, VERSION};
+use vpcwatch::replay::{Header, Recording};
 use vpcwatch::sinks::stdout::{Output, Stdout, without_colours};
 
-/// Reads a recording.
+/// Reads a whole recording.
 pub fn read(path: &Path) -> anyhow::Result<(Header, Vec<Snapshot>)> {
-    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    let mut lines = text.lines();
-    let header: Header = serde_json::from_str(lines.next().context("an empty recording")?)?;
-    ensure!(header.format == FORMAT && header.version == VERSION, "another format: {header:?}");
-    let snapshots = lines.enumerate().map(|(n, line)| {
-        serde_json::from_str(line).with_context(|| format!("{}, line {}", path.display(), n + 2))
-    });
-    Ok((header, snapshots.collect::<Result<_, _>>()?))
+    let (header, recording) = Recording::open(path)?;
+    Ok((header, recording.collect::<Result<_, _>>()?))
 }
 
 /// All records of the pipeline over these snapshots, with the default configuration but for `sets`.

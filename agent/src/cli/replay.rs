@@ -10,6 +10,7 @@ use super::print;
 use super::run::Format;
 use crate::detectors;
 use crate::model::event::Event;
+use crate::model::finding::State;
 use crate::replay::Recording;
 use crate::sinks::{table, terminal};
 
@@ -32,7 +33,7 @@ impl Replay {
             let event = Event::Snapshot(Arc::new(snapshot?));
             snapshots += 1;
             for finding in detectors.iter_mut().flat_map(|detector| detector.observe(&event)) {
-                opened += u64::from(finding.state == crate::model::finding::State::Open);
+                opened += u64::from(finding.state == State::Open);
                 print(&match self.output {
                     Format::Table => anstream::adapter::strip_str(&table::finding(&finding)).to_string(),
                     Format::Json => terminal::json(&serde_json::to_string(&finding)?) + "\n",

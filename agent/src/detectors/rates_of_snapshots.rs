@@ -1,6 +1,5 @@
 //! What detectors look at: the growth per second of the kernel's counters between two snapshots.
 
-use crate::model::counters::KernelCounters;
 use crate::model::snapshot::Snapshot;
 use crate::rates::{Rates, TICK_MS};
 
@@ -47,31 +46,28 @@ impl Comparison {
             let growth = self.counters.growth_of(name, value, now)?;
             Some(float(growth.amount) / float(growth.ticks))
         };
-        let mut difference = |more: (&'static str, Option<u64>), less: (&'static str, Option<u64>)| {
-            let (more, less) = (rate(more.0, more.1), rate(less.0, less.1));
-            more.zip(less).map_or(0.0, |(more, less)| more - less)
-        };
-        let KernelCounters { syncookies_sent, syncookies_recv, listen_drops, listen_overflows, .. } =
-            *counters;
-        let cookies_unreturned = difference(("sent", syncookies_sent), ("returned", syncookies_recv));
-        let other_drops = difference(("drops", listen_drops), ("overflows", listen_overflows));
-        let waiting =
-            difference(("deferred", counters.defer_accept_drop), ("accepted", counters.tcp_passive_opens));
+        let cookies_sent = rate("cookies sent", counters.syncookies_sent);
+        let cookies_returned = rate("cookies returned", counters.syncookies_recv);
+        let queue_full_drops = rate("SYN queue drops", counters.req_q_full_drop);
+        let listen_drops = rate("drops", counters.listen_drops);
+        let listen_overflows = rate("overflows", counters.listen_overflows);
+        let deferred = rate("deferred", counters.defer_accept_drop);
+        let completed = rate("completed", counters.tcp_passive_opens);
         let retransmits = rate("retransmits", counters.tcp_syn_retrans);
         let own = snapshot.tcp.as_ref().map(|tcp| float(tcp.states.syn_sent));
         let rates = PerSecond {
-            cookies_sent: rate("cookies", syncookies_sent).unwrap_or(0.0),
-            cookies_unreturned,
-            syn_queue_drops: rate("queue full", counters.req_q_full_drop)
+            cookies_sent: cookies_sent.unwrap_or(0.0),
+            cookies_unreturned: difference(cookies_sent, cookies_returned),
+            syn_queue_drops: queue_full_drops
                 .unwrap_or(0.0)
-                .max(other_drops)
+                .max(difference(listen_drops, listen_overflows))
                 .max(0.0),
-            listen_overflows: rate("queue of accepts full", listen_overflows).unwrap_or(0.0),
+            listen_overflows: listen_overflows.unwrap_or(0.0),
             embryonic_resets: rate("resets", counters.embryonic_rsts).unwrap_or(0.0),
-            completed: rate("completed", counters.tcp_passive_opens).unwrap_or(0.0),
-            waiting_for_data: waiting.max(0.0),
+            completed: completed.unwrap_or(0.0),
+            waiting_for_data: difference(deferred, completed).max(0.0),
             retransmits,
-            syn_ack_retransmits: retransmits.zip(own).map_or(0.0, |(all, own)| (all - own).max(0.0)),
+            syn_ack_retransmits: difference(retransmits, own).max(0.0),
             half_open_growth,
         };
         let last = self.last_ms.replace(now)?;
@@ -95,6 +91,11 @@ impl Comparison {
             }
         }
     }
+}
+
+/// Zero where either is missing.
+fn difference(more: Option<f64>, less: Option<f64>) -> f64 {
+    more.zip(less).map_or(0.0, |(more, less)| more - less)
 }
 
 fn seconds_between(from_ms: u64, to_ms: u64) -> f64 {

@@ -271,7 +271,7 @@ fn flood_draft(detector: &SynFlood, second: &Second, snapshot: &Snapshot) -> Fin
     let backlog = listener.and_then(|listener| listener.accept_limit).map_or(f64::INFINITY, f64::from);
     let resets = detector.unusual_resets(rates);
     let drops = rates.syn_queue_drops;
-    let served = detector.completed.is_learned() && rates.completed >= detector.completed.mean() / 2.0;
+    let starved = detector.completed.is_learned() && rates.completed < detector.completed.mean() / 2.0;
 
     let mut marks = Vec::new();
     if rates.cookies_sent > 0.0 && (half_open >= backlog || half_open == 0.0) {
@@ -280,9 +280,8 @@ fn flood_draft(detector: &SynFlood, second: &Second, snapshot: &Snapshot) -> Fin
     if drops > 0.0 {
         marks.push("queue_full");
     }
-    let losing =
-        (second.refused > 0.0 && detector.completed.is_learned() && !served) || half_open > 0.9 * backlog;
-    let severity = if losing || drops > 0.0 { Severity::Critical } else { Severity::Warning };
+    let losing = drops > 0.0 || (second.refused > 0.0 && starved) || half_open > 0.9 * backlog;
+    let severity = if losing { Severity::Critical } else { Severity::Warning };
     let verdict = if resets > second.unanswered / 2.0 { "live_sources" } else { "sources_unknown" };
     Finding {
         severity,

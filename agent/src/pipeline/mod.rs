@@ -78,17 +78,12 @@ impl Pipeline {
     /// The open interval so far, for people to look at; changes nothing.
     pub fn preview(&self) -> Option<Interval> {
         let mut interval = self.rollup.preview()?;
-        let mut sparse = self.sparse.clone();
-        for series in &mut interval.series {
-            series.published = sparse.decide(&self.settings, series, interval.start, interval.seconds);
-        }
+        self.sparse.clone().decide_all(&self.settings, &mut interval);
         Some(interval)
     }
 
     fn publish(&mut self, mut interval: Interval) -> Vec<Record> {
-        for series in &mut interval.series {
-            series.published = self.sparse.decide(&self.settings, series, interval.start, interval.seconds);
-        }
+        self.sparse.decide_all(&self.settings, &mut interval);
         let mut records = render::metrics(&interval, &self.settings);
         records.push(Record::Log(render::samples(&interval, &self.settings)));
         records.push(Record::Summary(Box::new(interval)));

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::Settings;
-use crate::model::catalog;
+use crate::model::catalog::{self, Metric};
 use crate::model::finding::{Finding, State};
 use crate::model::interval::{Interval, ListenerSummary, Published, Series};
 use crate::model::record::{Dimension, LogEvent, MetricDatum, Record, number};
@@ -25,22 +25,32 @@ pub(super) fn metrics(interval: &Interval, settings: &Settings) -> Vec<Record> {
 
 #[expect(clippy::cast_precision_loss, reason = "counts are numbers of seconds")]
 fn datum(series: &Series, interval: &Interval, settings: &Settings) -> MetricDatum {
-    let identity = &settings.identity;
-    let mut dimensions =
-        vec![Dimension { name: identity.name.clone(), value: dimension_value(&identity.value) }];
-    if let Some(interface) = &series.interface {
-        dimensions.push(Dimension { name: "interface".into(), value: dimension_value(interface) });
-    }
     let (values, counts) =
         series.distribution.folded().iter().map(|(value, times)| (value, times as f64)).unzip();
+    let mut datum = host_datum(series.metric, interval.start, values, counts, settings);
+    if let Some(interface) = &series.interface {
+        datum.dimensions.push(Dimension { name: "interface".into(), value: dimension_value(interface) });
+    }
+    datum
+}
+
+/// A datum of this host as a whole.
+fn host_datum(
+    metric: &Metric,
+    timestamp: Timestamp,
+    values: Vec<f64>,
+    counts: Vec<f64>,
+    settings: &Settings,
+) -> MetricDatum {
+    let identity = &settings.identity;
     MetricDatum {
         namespace: settings.namespace.clone(),
-        metric_name: series.metric.name,
-        dimensions,
-        timestamp: interval.start,
+        metric_name: metric.name,
+        dimensions: vec![Dimension { name: identity.name.clone(), value: dimension_value(&identity.value) }],
+        timestamp,
         values,
         counts,
-        unit: series.metric.unit.as_str(),
+        unit: metric.unit.as_str(),
         storage_resolution: 60,
     }
 }
@@ -84,19 +94,7 @@ pub(super) fn finding(finding: &Finding, now: Timestamp, settings: &Settings) ->
     };
     let metric = catalog::find(&format!("{}_active", finding.kind.as_str()));
     if let Some(metric) = metric.filter(|metric| settings.chosen.contains(metric.name)) {
-        records.push(Record::Metric(MetricDatum {
-            namespace: settings.namespace.clone(),
-            metric_name: metric.name,
-            dimensions: vec![Dimension {
-                name: identity.name.clone(),
-                value: dimension_value(&identity.value),
-            }],
-            timestamp: now,
-            values: vec![active],
-            counts: vec![1.0],
-            unit: metric.unit.as_str(),
-            storage_resolution: 60,
-        }));
+        records.push(Record::Metric(host_datum(metric, now, vec![active], vec![1.0], settings)));
     }
     records
 }

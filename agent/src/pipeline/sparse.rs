@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::Settings;
-use crate::model::interval::{Published, Series};
+use crate::model::interval::{Interval, Published, Series};
 
 const HOUR: i64 = 3600;
 const AT_LEAST: i64 = 600;
@@ -22,14 +22,15 @@ pub struct Sparse {
 }
 
 impl Sparse {
+    /// Decides for every series of an interval.
+    pub fn decide_all(&mut self, settings: &Settings, interval: &mut Interval) {
+        for series in &mut interval.series {
+            series.published = self.decide(settings, series, interval.start, interval.seconds);
+        }
+    }
+
     /// Decides for one series of the interval that begins at `start`.
-    pub fn decide(
-        &mut self,
-        settings: &Settings,
-        series: &Series,
-        start: Timestamp,
-        seconds: u32,
-    ) -> Published {
+    fn decide(&mut self, settings: &Settings, series: &Series, start: Timestamp, seconds: u32) -> Published {
         let metric = series.metric;
         if !settings.chosen.contains(metric.name) {
             return Published::NotChosen;

@@ -1,24 +1,17 @@
 //! A real flood, and two that only look like one, against a real listener: the short form of what is measured by hand.
 
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use socket2::{Domain, Socket, Type};
 use vpcwatch_tests::namespace::Pair;
 
-use super::DryRun;
+use super::{DryRun, begin};
 
 const PORT: u16 = 80;
 
 fn listen(pair: &Pair, backlog: i32) -> TcpListener {
-    let listen = || {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-        socket.bind(&SocketAddr::from(([0, 0, 0, 0], PORT)).into())?;
-        socket.listen(backlog)?;
-        Ok(TcpListener::from(socket))
-    };
-    pair.host.inside(listen).unwrap()
+    super::listen(&pair.host, &format!("0.0.0.0:{PORT}"), backlog, false).into()
 }
 
 /// Kinds of findings that a run printed.
@@ -86,16 +79,7 @@ fn a_program_that_accepts_too_slowly_is_no_flood() {
     let mut waiting = Vec::new();
     for_seconds(8, |tenth| {
         if tenth >= 30 {
-            let to: SocketAddr = ([10, 9, 0, 2], PORT).into();
-            let begin = || {
-                let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-                socket.set_nonblocking(true)?;
-                let _ = socket.connect(&to.into());
-                Ok(socket)
-            };
-            waiting.extend(
-                pair.peer.inside(|| (0..20).map(|_| begin()).collect::<anyhow::Result<Vec<_>>>()).unwrap(),
-            );
+            waiting.extend(begin(&pair.peer, &format!("10.9.0.2:{PORT}"), 20));
         }
         let _ = listener.accept(); // one at a time, if there is any
     });

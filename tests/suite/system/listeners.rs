@@ -1,41 +1,15 @@
 //! Accept queues, drops and owners, on real listeners.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use socket2::{Domain, Socket, Type};
 use vpcwatch_tests::namespace::{Namespace, run};
 
-use super::{sample, wait_until};
-
-/// A listener that nobody accepts from.
-fn listen(namespace: &Namespace, at: &str, backlog: i32, reuse_port: bool) -> Socket {
-    let at: SocketAddr = at.parse().unwrap();
-    let listen = || {
-        let socket = Socket::new(Domain::for_address(at), Type::STREAM, None)?;
-        socket.set_reuse_port(reuse_port)?;
-        socket.bind(&at.into())?;
-        socket.listen(backlog)?;
-        Ok(socket)
-    };
-    namespace.inside(listen).unwrap()
-}
+use super::{begin, listen, sample, wait_until};
 
 fn connect(namespace: &Namespace, to: &str, count: usize) -> Vec<TcpStream> {
     namespace.inside(|| (0..count).map(|_| Ok(TcpStream::connect(to)?)).collect()).unwrap()
-}
-
-/// Begins connections that may never be accepted.
-fn begin(namespace: &Namespace, to: &str, count: usize) -> Vec<Socket> {
-    let to: SocketAddr = to.parse().unwrap();
-    let begin = || {
-        let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
-        socket.set_nonblocking(true)?;
-        let _ = socket.connect(&to.into());
-        Ok(socket)
-    };
-    namespace.inside(|| (0..count).map(|_| begin()).collect()).unwrap()
 }
 
 fn at_port(snapshot: &Value, port: u16) -> Value {

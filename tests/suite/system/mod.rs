@@ -8,11 +8,13 @@ mod tcp_states;
 mod unprivileged;
 
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 use vpcwatch_tests::kernel::{self, States};
 use vpcwatch_tests::namespace::Namespace;
 
@@ -28,6 +30,31 @@ fn sample(namespace: &Namespace, more: &[&str]) -> Value {
 fn states(snapshot: &Value) -> States {
     let states = snapshot["tcp"]["states"].as_object().unwrap();
     states.iter().map(|(name, count)| (name.clone(), count.as_u64().unwrap())).collect()
+}
+
+/// A listener that accepts nothing by itself.
+fn listen(namespace: &Namespace, at: &str, backlog: i32, reuse_port: bool) -> Socket {
+    let at: SocketAddr = at.parse().unwrap();
+    let listen = || {
+        let socket = Socket::new(Domain::for_address(at), Type::STREAM, None)?;
+        socket.set_reuse_port(reuse_port)?;
+        socket.bind(&at.into())?;
+        socket.listen(backlog)?;
+        Ok(socket)
+    };
+    namespace.inside(listen).unwrap()
+}
+
+/// Begins connections that may never be accepted.
+fn begin(namespace: &Namespace, to: &str, count: usize) -> Vec<Socket> {
+    let to: SocketAddr = to.parse().unwrap();
+    let begin = || {
+        let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        let _ = socket.connect(&to.into()); // in progress
+        Ok(socket)
+    };
+    namespace.inside(|| (0..count).map(|_| begin()).collect()).unwrap()
 }
 
 /// Waits until `what` holds; states settle within milliseconds, the limit is for a machine that is busy.

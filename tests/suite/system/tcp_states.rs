@@ -7,7 +7,7 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 use vpcwatch_tests::namespace::Pair;
 
-use super::{dump, sample, states, wait_until};
+use super::{begin, dump, sample, states, wait_until};
 
 const HOST4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 9, 0, 2));
 const HOST6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 2));
@@ -88,19 +88,7 @@ fn all_eleven_states_equal_a_full_dump_and_ss() {
         }
     }
     // SYN_SENT: to addresses behind the peer, which forwards nothing.
-    let begun: Vec<Socket> = ["198.18.1.1:9", "[2001:2::1:1]:9"]
-        .iter()
-        .map(|to| {
-            let to: SocketAddr = to.parse().unwrap();
-            let begin = || {
-                let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
-                socket.set_nonblocking(true)?;
-                let _ = socket.connect(&to.into()); // in progress
-                Ok(socket)
-            };
-            pair.host.inside(begin).unwrap()
-        })
-        .collect();
+    let begun = ["198.18.1.1:9", "[2001:2::1:1]:9"].map(|to| begin(&pair.host, to, 1));
     let mut late = connections(&pair, &v4, HOST4, 2);
     late.extend(connections(&pair, &v6, HOST6, 2));
     let settled = |name: &str, count: u64| {
