@@ -11,3 +11,4 @@ pub mod finding;
 pub mod interval;
 pub mod record;
 pub mod snapshot;
+pub mod spool;

@@ -2,8 +2,10 @@
 //! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html>,
 //! <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html>).
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::finding::Finding;
 use super::interval::Interval;
@@ -22,13 +24,13 @@ pub enum Record {
 }
 
 /// One datum of `PutMetricData`, with its namespace.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct MetricDatum {
     /// Namespace of the request that carries it.
     pub namespace: String,
     /// Name, from the catalog.
-    pub metric_name: &'static str,
+    pub metric_name: Cow<'static, str>,
     /// Dimensions; the order does not matter to CloudWatch.
     pub dimensions: Vec<Dimension>,
     /// Start of the interval.
@@ -40,13 +42,13 @@ pub struct MetricDatum {
     #[serde(serialize_with = "numbers")]
     pub counts: Vec<f64>,
     /// `StandardUnit`.
-    pub unit: &'static str,
+    pub unit: Cow<'static, str>,
     /// Seconds a stored point covers; 60 is the ordinary price.
     pub storage_resolution: u32,
 }
 
 /// A name and value that tell one metric's series from another's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Dimension {
     /// Name.

@@ -45,12 +45,12 @@ fn host_datum(
     let identity = &settings.identity;
     MetricDatum {
         namespace: settings.namespace.clone(),
-        metric_name: metric.name,
+        metric_name: metric.name.into(),
         dimensions: vec![Dimension { name: identity.name.clone(), value: dimension_value(&identity.value) }],
         timestamp,
         values,
         counts,
-        unit: metric.unit.as_str(),
+        unit: metric.unit.as_str().into(),
         storage_resolution: 60,
     }
 }
