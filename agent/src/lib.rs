@@ -20,6 +20,8 @@ pub mod model;
 
 pub mod host;
 
+pub mod aws;
+
 pub mod sources;
 
 pub mod sampler;
@@ -32,4 +34,8 @@ pub mod pipeline;
 
 pub mod replay;
 
+pub mod store;
+
 pub mod sinks;
+
+pub mod service;

@@ -21,6 +21,12 @@ impl Sampler {
         Sampler { sources, clock, last }
     }
 
+    /// Samples from other sources from now on: the configuration was read again.
+    pub fn replace_sources(&mut self, sources: Vec<Box<dyn Source>>) {
+        self.last = vec![SourceOutcome::Ok; sources.len()];
+        self.sources = sources;
+    }
+
     /// Takes one snapshot. A source that changes between good and bad is told to the operator, once each way.
     pub fn sample(&mut self) -> Snapshot {
         let mut snapshot = Snapshot::at(wall(), self.clock.milliseconds());

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use vpcwatch::config::{Config, Layers};
 use vpcwatch::model::event::Event;
-use vpcwatch::model::record::{Dimension, Record};
+use vpcwatch::model::identity::Identity;
+use vpcwatch::model::record::Record;
 use vpcwatch::model::snapshot::Snapshot;
-use vpcwatch::pipeline::{Pipeline, Settings};
+use vpcwatch::pipeline::Pipeline;
 use vpcwatch::replay::{Header, Recording};
 use vpcwatch::sinks::stdout::{Output, Stdout, without_colours};
 
@@ -24,15 +25,8 @@ pub fn run(snapshots: &[Snapshot], sets: &[(&str, &str)]) -> anyhow::Result<Vec<
         ..Layers::new("/nonexistent".into(), None, sets)
     };
     let config = Config::load(&layers)?;
-    let mut pipeline = Pipeline::new(Settings {
-        interval_seconds: config.interval_seconds,
-        namespace: config.namespace,
-        chosen: config.chosen,
-        identity: Dimension { name: "host".into(), value: "web-1".into() },
-        samples_group: config.samples_group,
-        findings_group: config.findings_group,
-    });
-    let mut records = Vec::new();
+    let mut pipeline = Pipeline::new(config.settings);
+    let mut records = pipeline.handle(&Event::Identity(Identity::of_host("web-1")));
     for snapshot in snapshots {
         records.extend(pipeline.handle(&Event::Snapshot(std::sync::Arc::new(snapshot.clone()))));
     }

@@ -2,9 +2,10 @@
 #![no_main]
 
 use vpcwatch::model::event::Event;
-use vpcwatch::model::record::Dimension;
+use vpcwatch::model::identity::Identity;
+use vpcwatch::model::settings::Settings;
 use vpcwatch::model::snapshot::Snapshot;
-use vpcwatch::pipeline::{Pipeline, Settings};
+use vpcwatch::pipeline::Pipeline;
 use vpcwatch::sinks::stdout::{Output, Stdout};
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
@@ -13,11 +14,10 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
         interval_seconds: 60,
         namespace: "N".into(),
         chosen,
-        identity: Dimension { name: "host".into(), value: "h".into() },
         samples_group: "/g".into(),
         findings_group: "/f".into(),
     });
-    let mut records = Vec::new();
+    let mut records = pipeline.handle(&Event::Identity(Identity::of_host("h")));
     for line in text.lines() {
         if let Ok(snapshot) = serde_json::from_str::<Snapshot>(line) {
             records.extend(pipeline.handle(&Event::Snapshot(std::sync::Arc::new(snapshot))));

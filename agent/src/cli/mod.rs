@@ -1,13 +1,14 @@
 //! The command line: one file a subcommand.
 //!
 //! Exit codes: 0 done; 1 failed, and why is on standard error; 2 the command line is wrong; 3 the configuration has
-//! mistakes; 130 interrupted by a second signal before everything was printed. A standard output that its reader
+//! mistakes; 4 `status` found something wrong; 130 interrupted by a second signal before everything was printed. A standard output that its reader
 //! closed (`| head`) ends a command quietly with 0.
 
 mod config;
 mod replay;
 mod run;
 mod sample;
+mod status;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,9 +20,9 @@ use crate::host::paths::Paths;
 
 const FAILED: u8 = 1;
 const MISTAKEN: u8 = 3;
+const UNHEALTHY: u8 = 4;
 
-/// Watches this host's TCP states, half-open connections, listener queues and interfaces, and shows what CloudWatch
-/// would get.
+/// Watches this host's TCP states, half-open connections, listener queues and interfaces, and tells CloudWatch.
 #[derive(Debug, Parser)]
 #[command(name = "vpcwatch", version, after_help = AFTER_HELP, subcommand_required = true, arg_required_else_help = true)]
 struct Arguments {
@@ -30,12 +31,14 @@ struct Arguments {
 }
 
 const AFTER_HELP: &str = "Exit codes: 0 done; 1 failed; 2 wrong command line; 3 mistakes in the configuration; \
-                          130 interrupted twice.\nColours: NO_COLOR=1 turns them off, CLICOLOR_FORCE=1 on.";
+                          4 status: not healthy; 130 interrupted twice.\nColours: NO_COLOR=1 turns them off, CLICOLOR_FORCE=1 on.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Sample each second and publish each interval
     Run(run::Run),
+    /// Tell how the running agent is; exit code 4 if something is wrong
+    Status(status::Status),
     /// Run the detectors over a recording and print what they find
     Replay(replay::Replay),
     /// Print one snapshot of this host as JSON
@@ -94,6 +97,7 @@ pub fn main() -> ExitCode {
         .init();
     let result = match arguments.command {
         Command::Run(run) => run.run(),
+        Command::Status(status) => status.run(),
         Command::Replay(replay) => replay.run(),
         Command::Sample(sample) => sample.run(),
         Command::Config(config) => config.run(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::Common;
-use crate::app::{DryRun, End};
+use crate::app::{Agent, DryRun, End};
 use crate::sinks::stdout::Output;
 
 #[derive(Debug, Args)]
@@ -53,20 +53,23 @@ impl Run {
             self.common.set.push(("publish.interval".into(), interval));
         }
         let config = self.common.load()?;
+        let paths = self.common.paths()?;
         if !self.dry {
-            anyhow::bail!(
-                "this version does not send to CloudWatch yet; add --dry-run to see what it would send"
-            );
+            let (layers, stop_after) = (self.common.layers(), self.stop_after);
+            return Ok(code(Agent { config, layers, paths, stop_after }.run()?));
         }
         let output = match self.output {
             Format::Table => Output::Table,
             Format::Json => Output::Json,
         };
-        let paths = self.common.paths()?;
         let run = DryRun { config, paths, output, stop_after: self.stop_after, record: self.record };
-        Ok(match run.run()? {
-            End::Stopped => ExitCode::SUCCESS,
-            End::Interrupted => ExitCode::from(130),
-        })
+        Ok(code(run.run()?))
+    }
+}
+
+fn code(end: End) -> ExitCode {
+    match end {
+        End::Stopped => ExitCode::SUCCESS,
+        End::Interrupted => ExitCode::from(130),
     }
 }

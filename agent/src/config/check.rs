@@ -1,24 +1,42 @@
 //! From what is written to what is meant: each value is looked at, and every mistake is gathered.
 
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 
+use bytesize::ByteSize;
 use config::{Value, ValueKind};
 use glob::Pattern;
 
 use super::{Config, Mistake, Mistakes, Origin, Written, toml};
 use crate::model::catalog::{self, CATALOG, Metric, Set};
+use crate::model::identity::InstanceDimension;
+use crate::model::settings::Settings;
 use crate::sources::InterfaceRules;
 
 /// Gives the configuration, or every mistake of it and of its reading.
 pub(super) fn check(written: &Written, mistakes: Vec<Mistake>) -> Result<Config, Mistakes> {
     let mut checking = Checking { written, mistakes };
-    let config = Config {
+    let settings = Settings {
         interval_seconds: checking.interval(),
         namespace: checking.text("metrics.namespace", namespace),
         chosen: checking.chosen(),
         samples_group: checking.text("logs.samples_group", log_group),
         findings_group: checking.text("logs.findings_group", log_group),
-        host: Some(checking.text("identity.host", host)).filter(|host| !host.is_empty()),
+    };
+    let config = Config {
+        retention: vec![
+            (settings.samples_group.clone(), checking.days("logs.samples_retention_days")),
+            (settings.findings_group.clone(), checking.days("logs.findings_retention_days")),
+        ],
+        settings,
+        dimensions: checking.dimensions(),
+        host: filled(checking.text("identity.host", host)),
+        region: filled(checking.text("aws.region", region)),
+        ca_bundle: filled(checking.text("aws.ca_bundle", path_or_nothing)).map(PathBuf::from),
+        state_folder: checking.text("state.folder", path).into(),
+        state_limit: checking.size("state.limit", 8 << 20..=64 << 30),
+        status_file: filled(checking.text("status.file", path_or_nothing)).map(PathBuf::from),
         interfaces: InterfaceRules {
             include: checking.patterns("interfaces.include"),
             exclude: checking.patterns("interfaces.exclude"),
@@ -96,6 +114,60 @@ impl Checking<'_> {
         })
     }
 
+    fn size(&mut self, key: &str, allowed: RangeInclusive<u64>) -> u64 {
+        self.read(key, |value| {
+            let shown = |bytes: &u64| ByteSize(*bytes).display().iec_short().to_string();
+            let cure = || {
+                format!("write a size from {} to {}: 256MiB", shown(allowed.start()), shown(allowed.end()))
+            };
+            let text = plain(value, &cure()).map_err(one)?;
+            let size = text.parse::<ByteSize>().map_err(|_| one((format!("{text:?} is no size"), cure())))?;
+            match size.as_u64() {
+                bytes if allowed.contains(&bytes) => Ok(bytes),
+                _ => Err(one((format!("{text:?} is out of range"), cure()))),
+            }
+        })
+    }
+
+    /// Days of retention; none for ever.
+    fn days(&mut self, key: &str) -> Option<u16> {
+        self.read(key, |value| {
+            let text = plain(value, "write a number of days").map_err(one)?;
+            match text.parse::<u16>() {
+                Ok(0) => Ok(None),
+                Ok(days) if RETENTION_DAYS.contains(&days) => Ok(Some(days)),
+                _ => {
+                    let allowed: Vec<String> = RETENTION_DAYS.iter().map(u16::to_string).collect();
+                    let cure = format!("write 0 (for ever) or one of {}", allowed.join(" "));
+                    Err(one((format!("CloudWatch cannot keep logs for {text} days"), cure)))
+                }
+            }
+        })
+    }
+
+    fn dimensions(&mut self) -> Vec<InstanceDimension> {
+        self.read("identity.dimensions", |value| {
+            let names = InstanceDimension::ALL.map(InstanceDimension::as_str).join(", ");
+            let mut chosen: Vec<InstanceDimension> = each(value, |name| {
+                let found = InstanceDimension::ALL.into_iter().find(|known| known.as_str() == name);
+                found.ok_or_else(|| {
+                    (format!("there is no dimension {name:?}"), format!("write some of {names}"))
+                })
+            })?;
+            if !chosen.contains(&InstanceDimension::InstanceId) {
+                return Err(one((
+                    "InstanceId is missing: alarms rest on it".into(),
+                    "add \"InstanceId\"".into(),
+                )));
+            }
+            // The host's own first: it names the log streams.
+            chosen
+                .sort_by_key(|dimension| InstanceDimension::ALL.iter().position(|known| known == dimension));
+            chosen.dedup();
+            Ok(chosen)
+        })
+    }
+
     fn patterns(&mut self, key: &str) -> Vec<Pattern> {
         self.read(key, |value| {
             each(value, |text| {
@@ -130,6 +202,15 @@ impl Checking<'_> {
         let in_set = CATALOG.iter().filter(|metric| metric.set <= set).map(|metric| metric.name);
         in_set.chain(include).filter(|name| !exclude.contains(name)).collect()
     }
+}
+
+/// Days for which CloudWatch keeps logs
+/// (<https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html>).
+const RETENTION_DAYS: [u16; 22] =
+    [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
+
+fn filled(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
 }
 
 fn one(wrong: Wrong) -> Vec<Wrong> {
@@ -204,4 +285,24 @@ fn host(text: &str) -> Result<(), Wrong> {
         format!("{text:?} cannot be a dimension's value"),
         "write up to 512 ASCII characters, or leave it empty".into(),
     ))
+}
+
+/// An absolute path: a service has no working folder that anyone would think of.
+fn path(text: &str) -> Result<(), Wrong> {
+    if Path::new(text).is_absolute() && !text.contains('\0') {
+        return Ok(());
+    }
+    Err((format!("{text:?} is no absolute path"), "write it from / on".into()))
+}
+
+fn path_or_nothing(text: &str) -> Result<(), Wrong> {
+    if text.is_empty() { Ok(()) } else { path(text) }
+}
+
+/// Regions are part of host names.
+fn region(text: &str) -> Result<(), Wrong> {
+    if text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') {
+        return Ok(());
+    }
+    Err((format!("{text:?} cannot be a region"), "write one like eu-west-3, or leave it empty".into()))
 }

@@ -5,10 +5,11 @@
 mod check;
 mod layers;
 
-use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::model::identity::InstanceDimension;
+use crate::model::settings::Settings;
 use crate::sources::InterfaceRules;
 
 pub use layers::{Layers, Origin, Setting, Written, toml};
@@ -16,18 +17,24 @@ pub use layers::{Layers, Origin, Setting, Written, toml};
 /// What is meant: every value checked.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// `publish.interval` in seconds, 1 to 3600.
-    pub interval_seconds: u32,
-    /// `metrics.namespace`.
-    pub namespace: String,
-    /// Names of the metrics to send, from `metrics.set`, `.include` and `.exclude`.
-    pub chosen: HashSet<&'static str>,
-    /// `logs.samples_group`.
-    pub samples_group: String,
-    /// `logs.findings_group`.
-    pub findings_group: String,
+    /// `publish.interval`, `metrics.*` and the names of the log groups.
+    pub settings: Settings,
+    /// Log groups and the days that CloudWatch keeps them; none for ever.
+    pub retention: Vec<(String, Option<u16>)>,
+    /// `identity.dimensions`.
+    pub dimensions: Vec<InstanceDimension>,
     /// `identity.host`; `None` for the system's name.
     pub host: Option<String>,
+    /// `aws.region`; `None` for the one that is found.
+    pub region: Option<String>,
+    /// `aws.ca_bundle`; `None` for `AWS_CA_BUNDLE`.
+    pub ca_bundle: Option<PathBuf>,
+    /// `state.folder`.
+    pub state_folder: PathBuf,
+    /// `state.limit` in bytes.
+    pub state_limit: u64,
+    /// `status.file`; `None` for none.
+    pub status_file: Option<PathBuf>,
     /// `interfaces.*`.
     pub interfaces: InterfaceRules,
 }

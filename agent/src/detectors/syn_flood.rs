@@ -76,7 +76,7 @@ struct Second {
 
 impl Detector for SynFlood {
     fn observe(&mut self, event: &Event) -> Vec<Finding> {
-        let Event::Snapshot(snapshot) = event;
+        let Event::Snapshot(snapshot) = event else { return Vec::new() };
         self.measured = None;
         let Some((rates, seconds)) = self.comparison.of(snapshot) else { return Vec::new() };
         if seconds > GAP {

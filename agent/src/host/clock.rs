@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
 
+use super::paths::Paths;
+use crate::model::spool::ClockEra;
+
 /// Wall time now, to the millisecond.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn wall() -> Timestamp {
@@ -29,6 +32,43 @@ impl Monotonic {
     pub fn milliseconds(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
+}
+
+/// Tells one setting of the wall clock from the next: `CLOCK_BOOTTIME` runs on whatever is done to the wall clock.
+#[derive(Debug)]
+pub struct EraClock {
+    era: ClockEra,
+}
+
+/// How far the clock must have been set to begin a new era: it is slewed all the time by less.
+const SET_MS: i64 = 1000;
+
+impl EraClock {
+    /// Starts with the present setting of the clock.
+    pub fn start(paths: &Paths) -> Self {
+        let boot = std::fs::read_to_string(paths.proc_sys("kernel/random/boot_id")).unwrap_or_default();
+        let era = ClockEra {
+            boot: boot.trim().into(),
+            wall_less_boottime_ms: wall_less_boottime_ms(),
+            offset_ms: 0,
+        };
+        EraClock { era }
+    }
+
+    /// The era now, with what CloudWatch's clock is known to be ahead.
+    pub fn now(&mut self, offset_ms: i64) -> ClockEra {
+        let now = wall_less_boottime_ms();
+        if (now - self.era.wall_less_boottime_ms).abs() >= SET_MS {
+            self.era.wall_less_boottime_ms = now;
+        }
+        self.era.offset_ms = offset_ms;
+        self.era.clone()
+    }
+}
+
+fn wall_less_boottime_ms() -> i64 {
+    let boottime = clock_gettime(ClockId::Boottime);
+    wall().as_millisecond() - (boottime.tv_sec * 1000 + boottime.tv_nsec / 1_000_000)
 }
 
 /// CPU time that the calling thread has used (`CLOCK_THREAD_CPUTIME_ID`).

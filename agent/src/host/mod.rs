@@ -4,4 +4,5 @@ pub mod cgroups;
 pub mod clock;
 pub mod ethtool;
 pub mod facts;
+pub mod identity;
 pub mod paths;

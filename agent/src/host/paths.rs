@@ -64,6 +64,21 @@ impl Paths {
         [self.root.join("sys/fs/cgroup"), self.root.join("sys/fs/cgroup/unified")]
     }
 
+    /// `/sys/class/dmi/id/NAME`, what the firmware says of this machine.
+    pub fn dmi(&self, name: &str) -> PathBuf {
+        self.root.join("sys/class/dmi/id").join(name)
+    }
+
+    /// `/sys/hypervisor/uuid`, of Xen.
+    pub fn hypervisor_uuid(&self) -> PathBuf {
+        self.root.join("sys/hypervisor/uuid")
+    }
+
+    /// `/etc/machine-id`.
+    pub fn machine_id(&self) -> PathBuf {
+        self.root.join("etc/machine-id")
+    }
+
     /// `/etc/vpcwatch`, the configuration's folder.
     pub fn configuration(&self) -> PathBuf {
         self.root.join("etc/vpcwatch")

@@ -5,7 +5,7 @@
 //! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/metrics-collected-by-CloudWatch-agent.html>).
 
 use super::counters::KernelCounters;
-use super::snapshot::{AgentUsage, Interface, Listener, Snapshot, SourceOutcome, TcpStates, percent};
+use super::snapshot::{DeliveryUsage, Interface, Listener, Snapshot, SourceOutcome, TcpStates, percent};
 
 /// One metric.
 #[derive(Debug, Clone, Copy)]
@@ -99,8 +99,8 @@ pub enum Reading {
     BothFamilies([fn(&KernelCounters) -> Option<u64>; 2]),
     /// What a detector measures, or whether it sees what it looks for, under the metric's own name.
     Detector,
-    /// CPU time of the agent, a cumulative counter of its own.
-    AgentCounter(fn(&AgentUsage) -> Option<u64>),
+    /// A cumulative counter of the agent's own.
+    AgentCounter(fn(&Snapshot) -> Option<u64>),
     /// The value of this second at one interface.
     InterfaceGauge(fn(&Interface) -> Option<f64>),
     /// A cumulative counter of one interface.
@@ -220,9 +220,17 @@ pub const CATALOG: &[Metric] = &[
     row(Pressure, Standard, "conntrack_utilization", Percent, Gauge(|s| s.conntrack.as_ref().and_then(|c| percent(c.entries, c.limit))), "connection tracking table in use; at 100 new connections are dropped"),
     row(Pressure, Full, "conntrack_entries", Count, Gauge(|s| float(Some(s.conntrack.as_ref()?.entries))), "tracked connections"),
 
-    row(Agent, Full, "agent_cpu_time", Milliseconds, AgentCounter(|a| Some(a.cpu_ms)), "CPU time the agent used; 10 ms in a second is 1 % of a core"),
+    row(Agent, Full, "agent_cpu_time", Milliseconds, AgentCounter(|s| Some(s.agent.as_ref()?.cpu_ms)), "CPU time the agent used; 10 ms in a second is 1 % of a core"),
     row(Agent, Full, "agent_memory_resident", Bytes, Gauge(|s| float(Some(s.agent.as_ref()?.memory_bytes))), "resident memory of the agent"),
     row(Agent, Full, "agent_source_failures", Count, Gauge(|s| Some(failures(s))), "sources that in that second could not be read, or only in part").sparse(),
+    row(Agent, Standard, "agent_records_dropped", Count, AgentCounter(|s| delivery(s, |d| Some(d.lost))), "records that never reached CloudWatch: refused as invalid, too old, or crowded out of a full state file").sparse(),
+    row(Agent, Full, "agent_records_sent", Count, AgentCounter(|s| delivery(s, |d| Some(d.sent))), "records that CloudWatch took: metric data and log events"),
+    row(Agent, Full, "agent_send_failures", Count, AgentCounter(|s| delivery(s, |d| Some(d.failures))), "requests to CloudWatch that failed and are repeated").sparse(),
+    row(Agent, Full, "agent_ambiguous_sends", Count, AgentCounter(|s| delivery(s, |d| Some(d.ambiguous))), "requests that were written and not answered: each may have doubled its records").sparse(),
+    row(Agent, Full, "agent_publish_latency", Milliseconds, Gauge(|s| float(delivery(s, |d| d.publish_latency_ms))), "time that CloudWatch took to take metrics, last time"),
+    row(Agent, Full, "agent_state_file_bytes", Bytes, Gauge(|s| float(delivery(s, |d| Some(d.state_file_bytes)))), "size of the state file"),
+    row(Agent, Full, "agent_backlog_age", Seconds, Gauge(|s| float(delivery(s, |d| d.oldest_seconds))), "age of the oldest record that waits to be sent"),
+    row(Agent, Full, "agent_clock_offset", Seconds, Gauge(|s| clock_offset(s)), "how far this host's clock is from CloudWatch's, as far as timestamps are corrected by it").sparse(),
     row(Agent, Full, "agent_socket_walk_age", Seconds, Gauge(|s| Some(millis(s.tcp.as_ref()?.age_ms))), "age of the socket counts: walks over many sockets are spaced to stay in budget"),
 ];
 
@@ -243,6 +251,15 @@ fn failures(snapshot: &Snapshot) -> f64 {
     let bad = |outcome| matches!(outcome, SourceOutcome::Failed | SourceOutcome::Degraded);
     let failed = snapshot.sources.iter().filter(|source| bad(source.outcome)).count();
     u32::try_from(failed).map_or(f64::MAX, f64::from)
+}
+
+fn delivery(snapshot: &Snapshot, of: fn(&DeliveryUsage) -> Option<u64>) -> Option<u64> {
+    of(snapshot.delivery.as_ref()?)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds between two clocks are far below 2^53")]
+fn clock_offset(snapshot: &Snapshot) -> Option<f64> {
+    Some(snapshot.delivery.as_ref()?.clock_offset_ms as f64 / 1000.0)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "CloudWatch's values are doubles; gauges are far below 2^53")]

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::identity::Identity;
+use super::settings::Settings;
 use super::snapshot::Snapshot;
 
 /// Something that happened on this host.
@@ -9,4 +11,8 @@ use super::snapshot::Snapshot;
 pub enum Event {
     /// One tick of the sampler; shared with whoever records it.
     Snapshot(Arc<Snapshot>),
+    /// Who this host is became known. Records that waited for it are handed on.
+    Identity(Identity),
+    /// The configuration was read again.
+    Settings(Box<Settings>),
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::finding::Finding;
 use super::interval::Interval;
+use super::spool::Kind;
 
 /// One thing to send, or to show.
 #[derive(Debug, Clone)]
@@ -45,6 +46,9 @@ pub struct MetricDatum {
     pub unit: Cow<'static, str>,
     /// Seconds a stored point covers; 60 is the ordinary price.
     pub storage_resolution: u32,
+    /// Whether it goes at once instead of with the interval's flush.
+    #[serde(skip)]
+    pub urgent: bool,
 }
 
 /// A name and value that tell one metric's series from another's.
@@ -70,6 +74,12 @@ pub struct LogEvent {
     pub timestamp: Timestamp,
     /// The event's text; ours are JSON objects.
     pub message: String,
+    /// What is counted apart while it waits.
+    #[serde(skip)]
+    pub kind: Kind,
+    /// Whether it goes at once instead of with the interval's flush.
+    #[serde(skip)]
+    pub urgent: bool,
 }
 
 fn milliseconds<S: serde::Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {

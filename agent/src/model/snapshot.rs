@@ -34,6 +34,9 @@ pub struct Snapshot {
     /// What the agent itself costs.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub agent: Option<AgentUsage>,
+    /// How its delivery goes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub delivery: Option<DeliveryUsage>,
     /// How each source fared in this tick.
     pub sources: Vec<SourceReport>,
 }
@@ -50,6 +53,7 @@ impl Snapshot {
             interfaces: None,
             conntrack: None,
             agent: None,
+            delivery: None,
             sources: Vec::new(),
         }
     }
@@ -242,6 +246,30 @@ pub struct Conntrack {
     pub entries: u64,
     /// The most that the table takes.
     pub limit: u64,
+}
+
+/// How the agent's delivery goes; counts are since its start.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeliveryUsage {
+    /// Records that CloudWatch took.
+    pub sent: u64,
+    /// Records that were lost, for whatever reason.
+    pub lost: u64,
+    /// Requests that failed and are repeated.
+    pub failures: u64,
+    /// Sends that were written and not answered.
+    pub ambiguous: u64,
+    /// Length of the state file.
+    pub state_file_bytes: u64,
+    /// Age of the oldest record in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_seconds: Option<u64>,
+    /// How long CloudWatch took to take metrics, last time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub publish_latency_ms: Option<u64>,
+    /// What CloudWatch's clock is ahead of this host's, as far as it is corrected.
+    pub clock_offset_ms: i64,
 }
 
 /// What the agent itself costs.

@@ -24,7 +24,7 @@ pub enum Destination {
 }
 
 /// What kind of record it is: what is counted apart, and has its fair share of a full state file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Metric data.
@@ -32,6 +32,7 @@ pub enum Kind {
     /// Findings' log events.
     Findings,
     /// Other log events.
+    #[default]
     Logs,
 }
 
@@ -89,6 +90,9 @@ pub struct ClockEra {
     pub boot: String,
     /// Wall time less `CLOCK_BOOTTIME`, milliseconds: changes only when the wall clock is set.
     pub wall_less_boottime_ms: i64,
+    /// What CloudWatch's clock was ahead of this host's then, milliseconds; zero where it was not known.
+    #[serde(default)]
+    pub offset_ms: i64,
 }
 
 /// What is put into the state file at once.

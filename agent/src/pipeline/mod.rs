@@ -5,47 +5,58 @@ mod render;
 mod rollup;
 pub mod sparse;
 
-use std::collections::HashSet;
+use std::collections::VecDeque;
+
+use jiff::Timestamp;
 
 use crate::detectors::{self, Detector};
 use crate::model::event::Event;
 use crate::model::finding::Finding;
+use crate::model::identity::Identity;
 use crate::model::interval::Interval;
-use crate::model::record::{Dimension, Record};
+use crate::model::record::Record;
+use crate::model::settings::Settings;
+use render::Render;
+pub use render::stream_name;
 use rollup::Rollup;
 use sparse::Sparse;
 
-/// What the pipeline needs of the configuration, and who this host is.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Length of a publishing interval, seconds.
-    pub interval_seconds: u32,
-    /// Namespace of the metrics.
-    pub namespace: String,
-    /// Names of the metrics to send.
-    pub chosen: HashSet<&'static str>,
-    /// The dimension that tells this host from others.
-    pub identity: Dimension,
-    /// Log group of the samples event.
-    pub samples_group: String,
-    /// Log group of findings.
-    pub findings_group: String,
+/// Intervals and findings that wait until it is known who this host is: an hour of the default interval, and a few
+/// megabytes at most. On EC2 that is known within a second, unless instance metadata is down.
+const MAX_WAITING: usize = 60;
+
+/// What is to be rendered once there is an identity.
+#[derive(Debug)]
+enum Waiting {
+    Interval(Interval),
+    Finding(Box<Finding>, Timestamp),
 }
 
 /// Turns events into records.
 #[derive(Debug)]
 pub struct Pipeline {
     settings: Settings,
+    identity: Option<Identity>,
+    waiting: VecDeque<Waiting>,
+    /// What waited and had to make room.
+    crowded_out: u64,
     detectors: Vec<Box<dyn Detector + Send>>,
     rollup: Rollup,
     sparse: Sparse,
 }
 
 impl Pipeline {
-    /// A pipeline that has seen nothing.
+    /// A pipeline that has seen nothing. It hands on no metric and no log event before [`Event::Identity`].
     pub fn new(settings: Settings) -> Self {
-        let rollup = Rollup::new(settings.interval_seconds);
-        Pipeline { settings, detectors: detectors::all(), rollup, sparse: Sparse::default() }
+        Pipeline {
+            identity: None,
+            waiting: VecDeque::new(),
+            crowded_out: 0,
+            detectors: detectors::all(),
+            rollup: Rollup::new(settings.interval_seconds),
+            sparse: Sparse::default(),
+            settings,
+        }
     }
 
     /// Takes in one event; gives what it completes.
@@ -59,9 +70,21 @@ impl Pipeline {
                 let mut records = closed.map(|interval| self.publish(interval)).unwrap_or_default();
                 // At once, outside the interval: an alarm must not wait for its end.
                 for finding in findings {
-                    records.extend(render::finding(&finding, snapshot.time, &self.settings));
-                    records.push(Record::Finding(Box::new(finding)));
+                    records.push(Record::Finding(Box::new(finding.clone())));
+                    records.extend(self.hand_on(Waiting::Finding(Box::new(finding), snapshot.time)));
                 }
+                records
+            }
+            Event::Identity(identity) => {
+                self.identity = Some(identity.clone());
+                let waiting = std::mem::take(&mut self.waiting);
+                waiting.into_iter().flat_map(|item| self.hand_on(item)).collect()
+            }
+            Event::Settings(settings) => {
+                let changed = settings.interval_seconds != self.settings.interval_seconds;
+                let records = if changed { self.finish() } else { Vec::new() };
+                self.rollup.set_interval(settings.interval_seconds);
+                self.settings.clone_from(settings);
                 records
             }
         }
@@ -82,11 +105,36 @@ impl Pipeline {
         Some(interval)
     }
 
+    /// Intervals and findings that were lost because too many waited for an identity.
+    pub fn crowded_out(&self) -> u64 {
+        self.crowded_out
+    }
+
     fn publish(&mut self, mut interval: Interval) -> Vec<Record> {
         self.sparse.decide_all(&self.settings, &mut interval);
-        let mut records = render::metrics(&interval, &self.settings);
-        records.push(Record::Log(render::samples(&interval, &self.settings)));
+        let mut records = self.hand_on(Waiting::Interval(interval.clone()));
         records.push(Record::Summary(Box::new(interval)));
         records
+    }
+
+    /// Renders it, or lets it wait until there is an identity to render it with.
+    fn hand_on(&mut self, item: Waiting) -> Vec<Record> {
+        let Some(identity) = &self.identity else {
+            if self.waiting.len() == MAX_WAITING {
+                self.waiting.pop_front();
+                self.crowded_out += 1;
+            }
+            self.waiting.push_back(item);
+            return Vec::new();
+        };
+        let render = Render { settings: &self.settings, identity };
+        match item {
+            Waiting::Interval(interval) => {
+                let mut records = render.metrics(&interval);
+                records.push(Record::Log(render.samples(&interval)));
+                records
+            }
+            Waiting::Finding(finding, now) => render.finding(&finding, now),
+        }
     }
 }

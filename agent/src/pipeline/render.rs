@@ -7,51 +7,153 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::Settings;
 use crate::model::catalog::{self, Metric};
 use crate::model::finding::{Finding, State};
+use crate::model::identity::Identity;
 use crate::model::interval::{Interval, ListenerSummary, Published, Series};
 use crate::model::record::{Dimension, LogEvent, MetricDatum, Record, number};
+use crate::model::settings::Settings;
+use crate::model::spool::Kind;
 
 /// Rows of the samples event; what is left out is counted there. A log event may hold 1 MB
 /// (<https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html>) and costs by the byte.
 const MAX_LISTENERS: usize = 50;
 const MAX_INTERFACES: usize = 100;
 
-pub(super) fn metrics(interval: &Interval, settings: &Settings) -> Vec<Record> {
-    let sent = interval.series.iter().filter(|series| series.published == Published::Sent);
-    sent.map(|series| Record::Metric(datum(series, interval, settings))).collect()
+/// How an interval or a finding becomes records.
+pub(super) struct Render<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) identity: &'a Identity,
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts are numbers of seconds")]
-fn datum(series: &Series, interval: &Interval, settings: &Settings) -> MetricDatum {
-    let (values, counts) =
-        series.distribution.folded().iter().map(|(value, times)| (value, times as f64)).unzip();
-    let mut datum = host_datum(series.metric, interval.start, values, counts, settings);
-    if let Some(interface) = &series.interface {
-        datum.dimensions.push(Dimension { name: "interface".into(), value: dimension_value(interface) });
+impl Render<'_> {
+    pub(super) fn metrics(&self, interval: &Interval) -> Vec<Record> {
+        let sent = interval.series.iter().filter(|series| series.published == Published::Sent);
+        sent.map(|series| Record::Metric(self.datum(series, interval))).collect()
     }
-    datum
-}
 
-/// A datum of this host as a whole.
-fn host_datum(
-    metric: &Metric,
-    timestamp: Timestamp,
-    values: Vec<f64>,
-    counts: Vec<f64>,
-    settings: &Settings,
-) -> MetricDatum {
-    let identity = &settings.identity;
-    MetricDatum {
-        namespace: settings.namespace.clone(),
-        metric_name: metric.name.into(),
-        dimensions: vec![Dimension { name: identity.name.clone(), value: dimension_value(&identity.value) }],
-        timestamp,
-        values,
-        counts,
-        unit: metric.unit.as_str().into(),
-        storage_resolution: 60,
+    #[expect(clippy::cast_precision_loss, reason = "counts are numbers of seconds")]
+    fn datum(&self, series: &Series, interval: &Interval) -> MetricDatum {
+        let (values, counts) =
+            series.distribution.folded().iter().map(|(value, times)| (value, times as f64)).unzip();
+        let mut datum = self.host_datum(series.metric, interval.start, values, counts);
+        if let Some(interface) = &series.interface {
+            datum.dimensions.push(Dimension { name: "interface".into(), value: dimension_value(interface) });
+        }
+        datum
+    }
+
+    /// A datum of this host as a whole.
+    fn host_datum(
+        &self,
+        metric: &Metric,
+        timestamp: Timestamp,
+        values: Vec<f64>,
+        counts: Vec<f64>,
+    ) -> MetricDatum {
+        let of_host = |d: &Dimension| Dimension { name: d.name.clone(), value: dimension_value(&d.value) };
+        MetricDatum {
+            namespace: self.settings.namespace.clone(),
+            metric_name: metric.name.into(),
+            dimensions: self.identity.dimensions.iter().map(of_host).collect(),
+            timestamp,
+            values,
+            counts,
+            unit: metric.unit.as_str().into(),
+            storage_resolution: 60,
+            urgent: false,
+        }
+    }
+
+    /// A finding's log event; with its beginning and end also the metric that says whether it is on.
+    pub(super) fn finding(&self, finding: &Finding, now: Timestamp) -> Vec<Record> {
+        let mut message = self.head("finding");
+        if let Ok(Value::Object(told)) = serde_json::to_value(finding) {
+            message.extend(told);
+        }
+        let urgent = finding.state != State::Update;
+        let mut records = vec![Record::Log(LogEvent {
+            log_group_name: self.settings.findings_group.clone(),
+            log_stream_name: stream_name(&self.identity.name),
+            timestamp: now,
+            message: Value::Object(message).to_string(),
+            kind: Kind::Findings,
+            urgent,
+        })];
+        let active = match finding.state {
+            State::Open => 1.0,
+            State::Closed => 0.0,
+            State::Update => return records,
+        };
+        let metric = catalog::find(&format!("{}_active", finding.kind.as_str()));
+        if let Some(metric) = metric.filter(|metric| self.settings.chosen.contains(metric.name)) {
+            let datum = self.host_datum(metric, now, vec![active], vec![1.0]);
+            records.push(Record::Metric(MetricDatum { urgent, ..datum }));
+        }
+        records
+    }
+
+    /// What every event of ours begins with.
+    fn head(&self, kind: &str) -> Map<String, Value> {
+        let mut head = Map::new();
+        head.insert("type".into(), kind.into());
+        head.insert("version".into(), 1.into());
+        for dimension in &self.identity.dimensions {
+            head.insert(dimension.name.clone(), dimension.value.clone().into());
+        }
+        head
+    }
+
+    /// Minimum, mean and maximum of everything, in one event of the samples log group.
+    pub(super) fn samples(&self, interval: &Interval) -> LogEvent {
+        let mut host = Map::new();
+        let mut interfaces = Map::new();
+        let mut interfaces_left_out = 0;
+        for series in &interval.series {
+            let target = match &series.interface {
+                None => &mut host,
+                Some(name) => {
+                    if !interfaces.contains_key(&**name) && interfaces.len() >= MAX_INTERFACES {
+                        interfaces_left_out += 1;
+                        continue;
+                    }
+                    match interfaces.entry(name.to_string()).or_insert_with(|| json!({})) {
+                        Value::Object(object) => object,
+                        _ => continue,
+                    }
+                }
+            };
+            let d = &series.distribution;
+            let statistics =
+                json!({"min": rounded(d.min()), "mean": rounded(d.mean()), "max": rounded(d.max())});
+            target.insert(series.metric.name.to_owned(), statistics);
+        }
+        let listeners: Vec<ListenerRow> =
+            interval.listeners.iter().take(MAX_LISTENERS).map(ListenerRow::of).collect();
+        let mut message = self.head("samples");
+        let mut tell = |key: &str, value: Value| message.insert(key.into(), value);
+        tell("start", json!(interval.start));
+        tell("seconds", json!(interval.seconds));
+        tell("samples", json!(interval.samples));
+        tell("metrics", Value::Object(host));
+        tell("interfaces", Value::Object(interfaces));
+        tell("listeners", json!(listeners));
+        let listeners_left_out = interval.listeners.len() - listeners.len();
+        if interfaces_left_out > 0 || listeners_left_out > 0 {
+            let left_out = json!({"interface_series": interfaces_left_out, "listeners": listeners_left_out});
+            tell("left_out", left_out);
+        }
+        if !interval.troubles.is_empty() {
+            tell("troubles", json!(interval.troubles));
+        }
+        LogEvent {
+            log_group_name: self.settings.samples_group.clone(),
+            log_stream_name: stream_name(&self.identity.name),
+            timestamp: interval.start,
+            message: Value::Object(message).to_string(),
+            kind: Kind::Logs,
+            urgent: false,
+        }
     }
 }
 
@@ -74,94 +176,13 @@ fn dimension_value(name: &str) -> String {
     if value.is_empty() { "unknown".into() } else { value }
 }
 
-/// A finding's log event; with its beginning and end also the metric that says whether it is on.
-pub(super) fn finding(finding: &Finding, now: Timestamp, settings: &Settings) -> Vec<Record> {
-    let identity = &settings.identity;
-    let mut message = json!({ "type": "finding", "version": 1, identity.name.as_str(): identity.value });
-    if let (Value::Object(message), Ok(Value::Object(told))) = (&mut message, serde_json::to_value(finding)) {
-        message.extend(told);
-    }
-    let mut records = vec![Record::Log(LogEvent {
-        log_group_name: settings.findings_group.clone(),
-        log_stream_name: stream_name(&identity.value),
-        timestamp: now,
-        message: message.to_string(),
-    })];
-    let active = match finding.state {
-        State::Open => 1.0,
-        State::Closed => 0.0,
-        State::Update => return records,
-    };
-    let metric = catalog::find(&format!("{}_active", finding.kind.as_str()));
-    if let Some(metric) = metric.filter(|metric| settings.chosen.contains(metric.name)) {
-        records.push(Record::Metric(host_datum(metric, now, vec![active], vec![1.0], settings)));
-    }
-    records
-}
-
-/// Minimum, mean and maximum of everything, in one event of the samples log group.
-pub(super) fn samples(interval: &Interval, settings: &Settings) -> LogEvent {
-    let mut host = Map::new();
-    let mut interfaces = Map::new();
-    let mut interfaces_left_out = 0;
-    for series in &interval.series {
-        let target = match &series.interface {
-            None => &mut host,
-            Some(name) => {
-                if !interfaces.contains_key(&**name) && interfaces.len() >= MAX_INTERFACES {
-                    interfaces_left_out += 1;
-                    continue;
-                }
-                match interfaces.entry(name.to_string()).or_insert_with(|| json!({})) {
-                    Value::Object(object) => object,
-                    _ => continue,
-                }
-            }
-        };
-        let d = &series.distribution;
-        let statistics = json!({"min": rounded(d.min()), "mean": rounded(d.mean()), "max": rounded(d.max())});
-        target.insert(series.metric.name.to_owned(), statistics);
-    }
-    let listeners: Vec<ListenerRow> =
-        interval.listeners.iter().take(MAX_LISTENERS).map(ListenerRow::of).collect();
-    let mut message = json!({
-        "type": "samples",
-        "version": 1,
-        settings.identity.name.as_str(): settings.identity.value,
-        "start": interval.start,
-        "seconds": interval.seconds,
-        "samples": interval.samples,
-        "metrics": host,
-        "interfaces": interfaces,
-        "listeners": listeners,
-    });
-    let left_out = json!({
-        "interface_series": interfaces_left_out,
-        "listeners": interval.listeners.len() - listeners.len(),
-    });
-    if let Value::Object(object) = &mut message {
-        if left_out != json!({"interface_series": 0, "listeners": 0}) {
-            object.insert("left_out".into(), left_out);
-        }
-        if !interval.troubles.is_empty() {
-            object.insert("troubles".into(), json!(interval.troubles));
-        }
-    }
-    LogEvent {
-        log_group_name: settings.samples_group.clone(),
-        log_stream_name: stream_name(&settings.identity.value),
-        timestamp: interval.start,
-        message: message.to_string(),
-    }
-}
-
 /// To three decimals: finer than anything we measure, and log events cost by the byte.
 fn rounded(value: f64) -> serde_json::Number {
     number((value * 1000.0).round() / 1000.0)
 }
 
 /// A log stream named after the host. `:` and `*` are not allowed in a stream's name.
-fn stream_name(host: &str) -> String {
+pub fn stream_name(host: &str) -> String {
     host.replace([':', '*'], "_")
 }
 

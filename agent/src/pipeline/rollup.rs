@@ -102,6 +102,11 @@ impl Rollup {
         closed
     }
 
+    /// Changes the length of the intervals; the open one should have been closed.
+    pub(super) fn set_interval(&mut self, seconds: u32) {
+        self.seconds = seconds.max(1);
+    }
+
     /// Closes the open interval.
     pub(super) fn close(&mut self) -> Option<Interval> {
         self.open.take().map(|open| open.close(self.seconds))
@@ -141,7 +146,7 @@ impl Rollup {
                     open.add_gauge((metric, None), value);
                 }
                 Reading::AgentCounter(read) => {
-                    let value = snapshot.agent.as_ref().and_then(read);
+                    let value = read(snapshot);
                     open.add_growth((metric, None), self.rates.growth_of(CounterKey::of(metric), value, now));
                 }
                 Reading::InterfaceGauge(read) => {

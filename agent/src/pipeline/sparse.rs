@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::Settings;
 use crate::model::interval::{Interval, Published, Series};
+use crate::model::settings::Settings;
 
 const HOUR: i64 = 3600;
 const AT_LEAST: i64 = 600;
@@ -61,7 +61,6 @@ mod tests {
     use super::*;
     use crate::model::catalog;
     use crate::model::distribution::Distribution;
-    use crate::model::record::Dimension;
 
     /// Of these minutes, those in which a metric is sent whose value is not zero in `events`.
     fn sent(minutes: impl IntoIterator<Item = i64>, events: &[i64]) -> Vec<i64> {
@@ -69,7 +68,6 @@ mod tests {
             interval_seconds: 60,
             namespace: "N".into(),
             chosen: ["tcp_listen_drops"].into(),
-            identity: Dimension { name: "host".into(), value: "h".into() },
             samples_group: "/g".into(),
             findings_group: "/f".into(),
         };

@@ -1,5 +1,11 @@
-//! Where records go. Receives [`crate::model::record::Record`]s; hands on nothing.
+//! Where records go. Receives [`crate::model::record::Record`]s, by the state file or directly; hands on
+//! nothing.
 
+pub mod cloudwatch_logs;
+pub mod cloudwatch_metrics;
+mod correction;
+pub mod deliver;
+pub mod spool;
 pub mod stdout;
 pub mod table;
 pub mod terminal;

@@ -2,6 +2,7 @@
 //!
 //! A source receives the snapshot of this tick and fills its own part. It fails alone: the others go on.
 
+mod agent_delivery;
 mod agent_usage;
 mod conntrack;
 mod ena;
@@ -18,9 +19,11 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::host::paths::Paths;
 use crate::model::snapshot::Snapshot;
+use crate::service::board::Board;
 
 pub use interfaces::InterfaceRules;
 
@@ -47,8 +50,9 @@ pub enum SourceError {
     Failed(String),
 }
 
-/// Every source, in the order in which they are read: a later one may build on what an earlier one filled.
-pub fn all(paths: &Paths, rules: InterfaceRules) -> Vec<Box<dyn Source>> {
+/// Every source, in the order in which they are read: a later one may build on what an earlier one filled. Where the
+/// agent delivers, `board` knows how that goes.
+pub fn all(paths: &Paths, rules: InterfaceRules, board: Option<Arc<Board>>) -> Vec<Box<dyn Source>> {
     let mut sources: Vec<Box<dyn Source>> = vec![
         Box::new(kernel_counters::KernelCountersSource::new(paths)),
         Box::new(tcp_table::TcpTableSource::new(paths)), // needs the counters
@@ -60,6 +64,9 @@ pub fn all(paths: &Paths, rules: InterfaceRules) -> Vec<Box<dyn Source>> {
         sources.push(Box::new(ena::EnaSource::new())); // needs the interfaces
         sources.push(Box::new(agent_usage::AgentUsageSource::new()));
     }
+    sources.extend(
+        board.map(|board| Box::new(agent_delivery::AgentDeliverySource::new(board)) as Box<dyn Source>),
+    );
     sources
 }
 

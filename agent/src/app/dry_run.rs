@@ -1,0 +1,203 @@
+//! `run --dry-run`: the other end of the pipeline is standard output. Touches neither disk nor CloudWatch.
+
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, timeout};
+
+use super::{
+    EVENTS, End, Ended, PATIENCE, Sampling, host_name, on_a_thread, on_one_thread, sample_each_second,
+};
+use crate::aws::{Aws, AwsSettings};
+use crate::config::Config;
+use crate::host::facts::HostFacts;
+use crate::host::identity;
+use crate::host::paths::Paths;
+use crate::model::event::Event;
+use crate::model::identity::Identity;
+use crate::model::record::Record;
+use crate::model::snapshot::Snapshot;
+use crate::pipeline::Pipeline;
+use crate::replay::Recorder;
+use crate::service::signals::Signals;
+use crate::sinks::stdout::{Output, Stdout};
+
+/// Records that may wait for standard output: those of one interval on a host with some dozens of interfaces.
+const RECORDS: usize = 1024;
+/// What the drain may take.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// What instance metadata may take; it answers within milliseconds, or not at all.
+const METADATA: Duration = Duration::from_millis(200);
+
+/// A dry run: sampling for real, printing instead of sending.
+#[derive(Debug)]
+pub struct DryRun {
+    /// The checked configuration.
+    pub config: Config,
+    /// Where the host's files are.
+    pub paths: Paths,
+    /// How to print.
+    pub output: Output,
+    /// When to stop by itself.
+    pub stop_after: Option<Duration>,
+    /// Where to record every snapshot.
+    pub record: Option<PathBuf>,
+}
+
+/// The first line of a dry run's tables.
+fn heading(identity: &Identity, facts: &HostFacts) -> String {
+    let kernel =
+        Some(&facts.kernel).filter(|kernel| !kernel.is_empty()).map(|kernel| format!("kernel {kernel}"));
+    let system = Some(facts.system.clone()).filter(|system| !system.is_empty());
+    let about: Vec<String> = system.into_iter().chain(kernel).collect();
+    let about = if about.is_empty() { String::new() } else { format!(" ({})", about.join(", ")) };
+    let version = env!("CARGO_PKG_VERSION");
+    format!("vpcwatch {version} dry run on {}{about}: nothing leaves this host", identity.name)
+}
+
+/// The instance if metadata tells in time, else the host. Only of the live host: a folder has no metadata.
+async fn identity(config: &Config, paths: &Paths, facts: &HostFacts) -> Identity {
+    let variable = |name: &str| std::env::var(name).ok();
+    if paths.is_live()
+        && identity::is_ec2(paths, variable)
+        && let Ok(aws) = Aws::new(AwsSettings::default(), true)
+        && let Some(instance) = identity::instance_within(aws.metadata(), METADATA).await
+    {
+        return instance.identity(&config.dimensions);
+    }
+    Identity::of_host(&host_name(config, facts))
+}
+
+impl DryRun {
+    /// Runs until a signal, the end of its time, or a closed standard output.
+    pub fn run(self) -> anyhow::Result<End> {
+        on_one_thread(self.stages())
+    }
+
+    async fn stages(self) -> anyhow::Result<End> {
+        let mut signals = Signals::listen()?;
+        let facts = HostFacts::of(&self.paths);
+        let identity = identity(&self.config, &self.paths, &facts).await;
+        let to_record = self.record.map(|path| Recorder::create(&path, facts.clone())).transpose()?;
+        let mut stdout = Stdout::new(self.output, anstream::stdout(), heading(&identity, &facts));
+
+        let (stop, stopped) = watch::channel(false);
+        let (events, incoming) = mpsc::channel(EVENTS);
+        let (records, outgoing) = mpsc::channel(RECORDS);
+        let print = move |record| stdout.show(&record).context("failed to write to standard output");
+        let mut printed = on_a_thread("stdout", move || each(outgoing, print))?;
+        let (mut snapshots_to, mut recorded) = (None, Ended(None));
+        if let Some(mut recorder) = to_record {
+            let (to, snapshots) = mpsc::channel(EVENTS);
+            snapshots_to = Some(to);
+            let record = move |snapshot: Arc<Snapshot>| Ok(recorder.snapshot(&snapshot)?);
+            recorded = on_a_thread("recording", move || each(snapshots, record))?;
+        }
+        let stages = async {
+            let (_rules, rules) = watch::channel(self.config.interfaces);
+            let sampling = Sampling { paths: self.paths, rules, board: None, recording: snapshots_to };
+            let pipeline = Pipeline::new(self.config.settings);
+            let _ = events.send(Event::Identity(identity)).await;
+            tokio::join!(sample_each_second(sampling, events, stopped), process(pipeline, incoming, records));
+        };
+        tokio::pin!(stages);
+
+        // Run until something asks to stop. Stages and writers end by themselves only where something failed.
+        let (mut early, mut running) = (Ok(()), true);
+        tokio::select! {
+            _ = signals.next() => {}
+            () = sleep_or_forever(self.stop_after) => {}
+            () = &mut stages => running = false,
+            result = printed.wait() => early = result,
+            result = recorded.wait(), if recorded.is_running() => early = result,
+        }
+        // Stop the source; closing channels stop the rest, in order.
+        let _ = stop.send(true);
+        let drained = async {
+            if running {
+                stages.await;
+            }
+            let ends = [early, printed.wait().await, recorded.wait().await];
+            quiet_if_reader_left(ends.into_iter().collect())
+        };
+        let say_what_is_waited_for = async {
+            sleep(PATIENCE).await;
+            tracing::info!(
+                "waiting for the reader of standard output or of the recording; a second signal ends at once"
+            );
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            result = timeout(DEADLINE, drained) => match result {
+                Ok(result) => result.map(|()| End::Stopped),
+                Err(_) => Err(anyhow!(
+                    "standard output or the recording took nothing for {} s; what was left is lost",
+                    DEADLINE.as_secs()
+                )),
+            },
+            () = say_what_is_waited_for => Ok(End::Interrupted),
+            _ = signals.next() => Ok(End::Interrupted),
+        }
+    }
+}
+
+/// Runs events through the pipeline until there are no more, then closes the open interval.
+async fn process(mut pipeline: Pipeline, mut events: mpsc::Receiver<Event>, records: mpsc::Sender<Record>) {
+    let (mut seen, mut shown) = (0u64, false);
+    while let Some(event) = events.recv().await {
+        let mut out = pipeline.handle(&event);
+        seen += u64::from(matches!(event, Event::Snapshot(_)));
+        shown |= !out.is_empty();
+        // Rates need two samples: then there is something to look at, so that nobody waits a minute for it.
+        if seen == 2
+            && !shown
+            && let Some(preview) = pipeline.preview()
+        {
+            out.push(Record::Summary(Box::new(preview)));
+        }
+        if send_all(&records, out).await.is_err() {
+            return;
+        }
+    }
+    let _ = send_all(&records, pipeline.finish()).await;
+}
+
+async fn send_all(
+    to: &mpsc::Sender<Record>,
+    records: Vec<Record>,
+) -> Result<(), mpsc::error::SendError<Record>> {
+    for record in records {
+        to.send(record).await?;
+    }
+    Ok(())
+}
+
+/// A closed standard output (`| head`) is the reader's way to say enough.
+fn quiet_if_reader_left(result: anyhow::Result<()>) -> anyhow::Result<()> {
+    let left = |error: &anyhow::Error| {
+        error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+    };
+    result.or_else(|error| if left(&error) { Ok(()) } else { Err(error) })
+}
+
+/// Writes what comes, until no more comes.
+fn each<T>(
+    mut incoming: mpsc::Receiver<T>,
+    mut write: impl FnMut(T) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    while let Some(item) = incoming.blocking_recv() {
+        write(item)?;
+    }
+    Ok(())
+}
+
+async fn sleep_or_forever(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,216 @@
+//! Clients of CloudWatch: where they connect, with whose credentials, how long they wait, and what a failure means.
+//!
+//! The SDK's own repeating is off: [`crate::sinks::deliver`] owns it.
+
+mod clock;
+mod failure;
+mod http;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use aws_config::imds;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::provider_config::ProviderConfig;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+
+pub use clock::ServerClock;
+pub use failure::{Failure, classify};
+
+/// What the SDK is told beyond its own environment and profile.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AwsSettings {
+    /// `aws.region`.
+    pub region: Option<String>,
+    /// `aws.ca_bundle`.
+    pub ca_bundle: Option<PathBuf>,
+}
+
+/// Why no client could be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClientError {
+    /// The certificates cannot be used.
+    #[error("cannot use the certificates of {path} ({name}): {why}", path = .path.display())]
+    Certificates {
+        /// The file.
+        path: PathBuf,
+        /// What named it.
+        name: &'static str,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// Everything that talks over HTTP shares one client: data, credentials and instance metadata.
+#[derive(Debug, Clone)]
+pub struct Aws {
+    http: SharedHttpClient,
+    metadata: imds::Client,
+    settings: AwsSettings,
+}
+
+impl Aws {
+    /// Prepares the HTTP client; connects nowhere.
+    pub fn new(settings: AwsSettings, on_ec2: bool) -> Result<Self, ClientError> {
+        let http = http::client(settings.ca_bundle.as_deref())?;
+        let metadata = metadata_client(&http, on_ec2);
+        Ok(Aws { http, metadata, settings })
+    }
+
+    /// Instance metadata, version 2.
+    pub fn metadata(&self) -> &imds::Client {
+        &self.metadata
+    }
+
+    /// The configuration of the two clients. `known` is the instance's own region, if it is known already.
+    pub async fn connect(&self, known: Option<&str>, clock: &Arc<ServerClock>) -> Connection {
+        let provider = ProviderConfig::without_region().with_http_client(self.http.clone());
+        let own = self.settings.region.as_deref().map(|region| Region::new(region.to_owned()));
+        let chain = RegionProviderChain::first_try(own)
+            .or_else(aws_config::environment::EnvironmentVariableRegionProvider::new())
+            .or_else(aws_config::profile::ProfileFileRegionProvider::builder().configure(&provider).build())
+            .or_else(known.map(|region| Region::new(region.to_owned())));
+        let region = chain.region().await;
+        let credentials = DefaultCredentialsChain::builder()
+            .imds_client(self.metadata.clone())
+            .configure(provider)
+            .region(region.clone())
+            .build()
+            .await;
+        let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .http_client(self.http.clone())
+            .credentials_provider(credentials)
+            .region(region.clone())
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(data_timeouts())
+            .request_min_compression_size_bytes(COMPRESS_FROM)
+            .load()
+            .await;
+        let (cloudwatch, logs) = (cloudwatch(&config, clock), logs(&config, clock));
+        Connection { region: region.map(|region| region.to_string()), cloudwatch, logs }
+    }
+}
+
+/// Bodies from this size on are sent as gzip, where the operation takes it (`PutMetricData` does).
+const COMPRESS_FROM: u32 = 1024;
+
+/// With the SDK's defaults a server that accepts and never answers is waited for without end.
+fn data_timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(3))
+        .operation_attempt_timeout(Duration::from_secs(10))
+        .operation_timeout(Duration::from_secs(30))
+        .build()
+}
+
+/// Instance metadata is one hop away and answers within milliseconds. Off EC2 nobody answers: then little is waited.
+fn metadata_client(http: &SharedHttpClient, on_ec2: bool) -> imds::Client {
+    let provider = ProviderConfig::without_region().with_http_client(http.clone());
+    let (patience, attempts) =
+        if on_ec2 { (Duration::from_secs(1), 2) } else { (Duration::from_millis(300), 1) };
+    imds::Client::builder()
+        .configure(&provider)
+        .connect_timeout(patience)
+        .read_timeout(patience)
+        .max_attempts(attempts)
+        .build()
+}
+
+/// The two clients.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    region: Option<String>,
+    cloudwatch: aws_sdk_cloudwatch::Client,
+    logs: aws_sdk_cloudwatchlogs::Client,
+}
+
+impl Connection {
+    /// The region that is sent to; none if none was found.
+    pub fn region(&self) -> Option<&str> {
+        self.region.as_deref()
+    }
+
+    /// The client of CloudWatch.
+    pub fn cloudwatch(&self) -> &aws_sdk_cloudwatch::Client {
+        &self.cloudwatch
+    }
+
+    /// The client of CloudWatch Logs.
+    pub fn logs(&self) -> &aws_sdk_cloudwatchlogs::Client {
+        &self.logs
+    }
+}
+
+fn cloudwatch(config: &SdkConfig, clock: &Arc<ServerClock>) -> aws_sdk_cloudwatch::Client {
+    let config = aws_sdk_cloudwatch::config::Builder::from(config).interceptor(clock::ReadDate::of(clock));
+    aws_sdk_cloudwatch::Client::from_conf(config.build())
+}
+
+fn logs(config: &SdkConfig, clock: &Arc<ServerClock>) -> aws_sdk_cloudwatchlogs::Client {
+    let config =
+        aws_sdk_cloudwatchlogs::config::Builder::from(config).interceptor(clock::ReadDate::of(clock));
+    aws_sdk_cloudwatchlogs::Client::from_conf(config.build())
+}
+
+/// The connection that the sinks send by. Region and credentials may turn up late, or change with a reload: then it is
+/// made anew.
+#[derive(Debug)]
+pub struct Link {
+    made: RwLock<Made>,
+    clock: Arc<ServerClock>,
+}
+
+#[derive(Debug, Clone)]
+struct Made {
+    aws: Aws,
+    known_region: Option<String>,
+    connection: Connection,
+}
+
+impl Link {
+    /// Finds region and credentials, as far as they are there.
+    pub async fn new(aws: Aws, known_region: Option<String>, clock: Arc<ServerClock>) -> Self {
+        let connection = aws.connect(known_region.as_deref(), &clock).await;
+        Link { made: RwLock::new(Made { aws, known_region, connection }), clock }
+    }
+
+    /// The present connection.
+    pub fn connection(&self) -> Connection {
+        self.made().connection
+    }
+
+    fn made(&self) -> Made {
+        self.made.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Looks for region and credentials again.
+    pub async fn reconnect(&self) {
+        let Made { aws, known_region, .. } = self.made();
+        self.replace(aws, known_region).await;
+    }
+
+    /// The same with changed settings.
+    pub async fn reconfigure(&self, aws: Aws) {
+        let known_region = self.made().known_region;
+        self.replace(aws, known_region).await;
+    }
+
+    async fn replace(&self, aws: Aws, known_region: Option<String>) {
+        let connection = aws.connect(known_region.as_deref(), &self.clock).await;
+        *self.made.write().unwrap_or_else(PoisonError::into_inner) = Made { aws, known_region, connection };
+    }
+}
+
+/// The file of `aws.ca_bundle`, or of the environment variable that every AWS tool but this SDK reads.
+fn ca_bundle(configured: Option<&Path>) -> Option<(PathBuf, &'static str)> {
+    let by_environment =
+        || std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from);
+    configured
+        .map(|path| (path.to_owned(), "aws.ca_bundle"))
+        .or_else(|| by_environment().map(|path| (path, "AWS_CA_BUNDLE")))
+}

@@ -1,0 +1,151 @@
+//! What a running agent says of itself, in a file that `vpcwatch status` reads: written anew every few seconds, so that
+//! its age tells whether the agent lives.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::board::Board;
+use crate::host::clock::wall;
+use crate::model::identity::{Identity, Instance};
+use crate::model::meters::Meters;
+
+/// A status older than this is of an agent that hangs, or is gone.
+const STALE: SignedDuration = SignedDuration::from_secs(30);
+
+/// A running agent's status.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Of this form.
+    pub version: u32,
+    /// The agent's version.
+    pub agent: String,
+    /// Its process.
+    pub pid: u32,
+    /// When it started.
+    pub started: Timestamp,
+    /// When this was written.
+    pub updated: Timestamp,
+    /// Instance id, or host name; absent while it is not known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub host: Option<String>,
+    /// Dimensions of its metrics.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub dimensions: BTreeMap<String, String>,
+    /// The instance, on EC2.
+    #[serde(skip_serializing_if = "Option::is_none", skip_deserializing, default)]
+    pub instance: Option<Instance>,
+    /// Region that is sent to.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub region: Option<String>,
+    /// Counts since the start, and what waits.
+    pub delivery: Meters,
+    /// What is wrong now, by where.
+    pub troubles: BTreeMap<String, String>,
+}
+
+impl Status {
+    /// An agent that knows who it is.
+    pub fn of(
+        board: &Board,
+        identity: &Identity,
+        instance: Option<&Instance>,
+        region: Option<String>,
+    ) -> Self {
+        let dimensions = identity.dimensions.iter().map(|d| (d.name.clone(), d.value.clone()));
+        Status {
+            host: Some(identity.name.clone()),
+            dimensions: dimensions.collect(),
+            instance: instance.cloned(),
+            region,
+            ..Status::unidentified(board)
+        }
+    }
+
+    /// An agent that does not know yet.
+    pub fn unidentified(board: &Board) -> Self {
+        Status {
+            version: 1,
+            agent: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            started: Timestamp::UNIX_EPOCH,
+            updated: wall(),
+            host: None,
+            dimensions: BTreeMap::new(),
+            instance: None,
+            region: None,
+            delivery: board.meters(),
+            troubles: board.troubles(),
+        }
+    }
+
+    /// Reads what a running agent wrote.
+    pub fn read(path: &Path) -> io::Result<Self> {
+        let file = std::fs::File::open(path)?;
+        serde_json::from_reader(io::BufReader::new(io::Read::take(file, 1 << 20))).map_err(io::Error::from)
+    }
+
+    /// Whether it was written so long ago that its agent must be gone.
+    pub fn is_stale(&self) -> bool {
+        wall().duration_since(self.updated).abs() > STALE
+    }
+
+    /// Whether there is nothing to tell.
+    pub fn is_healthy(&self) -> bool {
+        self.troubles.is_empty() && !self.is_stale()
+    }
+}
+
+/// Where the status is written.
+#[derive(Debug)]
+pub struct StatusFile {
+    path: Option<PathBuf>,
+    started: Timestamp,
+    told: bool,
+}
+
+impl StatusFile {
+    /// Writes there, if anywhere.
+    pub fn new(path: Option<PathBuf>, started: Timestamp) -> Self {
+        StatusFile { path, started, told: false }
+    }
+
+    /// Writes it whole, or not at all: beside it first, then in its place. A failure is told once; the agent does its
+    /// work without a status.
+    pub fn write(&mut self, status: &Status) {
+        let Some(path) = &self.path else { return };
+        let status = Status { started: self.started, ..status.clone() };
+        match write(path, &status) {
+            Ok(()) => self.told = false,
+            Err(error) if !self.told => {
+                self.told = true;
+                let cure = "name another in status.file, or make its folder writable";
+                tracing::warn!("{}: the status cannot be written: {error}; {cure}", path.display());
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Takes it away: the agent ends.
+    pub fn remove(&mut self) {
+        if let Some(path) = &self.path {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+fn write(path: &Path, status: &Status) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let beside = path.with_extension(format!("{}.new", std::process::id()));
+    let mut file =
+        std::fs::File::options().write(true).create(true).truncate(true).mode(0o644).open(&beside)?;
+    file.write_all(serde_json::to_string_pretty(status)?.as_bytes())?;
+    file.write_all(b"\n")?;
+    std::fs::rename(&beside, path)
+}

@@ -1,0 +1,195 @@
+//! `PutLogEvents`: <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html>.
+//!
+//! Events are put first; group and stream are made only when the service says that they are missing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use aws_sdk_cloudwatchlogs::types::{InputLogEvent, RejectedLogEventsInfo};
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::deliver::{Accepted, Limits, Sink};
+use crate::aws::{Failure, Link, classify};
+use crate::model::spool::{Destination, Payload, StoredEvent};
+
+const PUT: &str = "logs:PutLogEvents";
+const CREATE_GROUP: &str = "logs:CreateLogGroup";
+const CREATE_STREAM: &str = "logs:CreateLogStream";
+const SET_RETENTION: &str = "logs:PutRetentionPolicy";
+
+/// What each event counts beside its text.
+const EVENT_OVERHEAD: usize = 26;
+
+/// Sends log events.
+#[derive(Debug)]
+pub struct CloudWatchLogs {
+    link: Arc<Link>,
+    /// Days to keep each group that we make.
+    retention: watch::Receiver<HashMap<String, Option<u16>>>,
+    told_of_retention: AtomicBool,
+}
+
+impl CloudWatchLogs {
+    /// Sends by that link; groups that it makes are kept for so many days.
+    pub fn new(link: Arc<Link>, retention: watch::Receiver<HashMap<String, Option<u16>>>) -> Self {
+        CloudWatchLogs { link, retention, told_of_retention: AtomicBool::new(false) }
+    }
+
+    async fn put(&self, group: &str, stream: &str, events: &[StoredEvent]) -> Result<Accepted, Failure> {
+        let connection = self.link.connection();
+        let request = connection.logs().put_log_events().log_group_name(group).log_stream_name(stream);
+        let request = request.set_log_events(Some(events.iter().filter_map(input).collect()));
+        match request.send().await {
+            Ok(answer) => {
+                Ok(answer.rejected_log_events_info().map(accepted(events.len())).unwrap_or_default())
+            }
+            Err(error) => Err(classify(&error, PUT)),
+        }
+    }
+
+    async fn create_group(&self, group: &str) -> Result<(), Failure> {
+        let connection = self.link.connection();
+        let created = connection.logs().create_log_group().log_group_name(group).send().await;
+        match created.map_err(|error| classify(&error, CREATE_GROUP)) {
+            Ok(_) => self.set_retention(connection.logs(), group).await,
+            // Made by someone else, whose retention it keeps.
+            Err(Failure::Exists) => {}
+            Err(failure) => return Err(failure),
+        }
+        Ok(())
+    }
+
+    /// Optional: not every role allows it, and logs that are kept for ever are still logs.
+    async fn set_retention(&self, client: &aws_sdk_cloudwatchlogs::Client, group: &str) {
+        let Some(days) = self.retention.borrow().get(group).copied().flatten() else { return };
+        let request = client.put_retention_policy().log_group_name(group).retention_in_days(i32::from(days));
+        if let Err(error) = request.send().await
+            && !self.told_of_retention.swap(true, Ordering::Relaxed)
+        {
+            let why = match classify(&error, SET_RETENTION) {
+                Failure::Retry { why, .. } | Failure::Rejected { why } | Failure::Waiting { why } => why,
+                Failure::Missing { why } => why,
+                Failure::Exists => String::new(),
+            };
+            tracing::warn!("log group {group} was made, but is kept for ever and not for {days} days: {why}");
+        }
+    }
+
+    async fn create_stream(&self, group: &str, stream: &str) -> Result<(), Failure> {
+        let connection = self.link.connection();
+        let created =
+            connection.logs().create_log_stream().log_group_name(group).log_stream_name(stream).send().await;
+        match created.map_err(|error| classify(&error, CREATE_STREAM)) {
+            Ok(_) | Err(Failure::Exists) => Ok(()),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Makes the stream, and the group where that is missing too.
+    async fn create(&self, group: &str, stream: &str) -> Result<(), Failure> {
+        match self.create_stream(group, stream).await {
+            Err(Failure::Missing { .. }) => {
+                self.create_group(group).await?;
+                self.create_stream(group, stream).await
+            }
+            result => result,
+        }
+    }
+}
+
+impl Sink for CloudWatchLogs {
+    type Record = StoredEvent;
+
+    const LIMITS: Limits = Limits {
+        records: 10_000,
+        bytes: 1_048_576,
+        span: Duration::from_secs(86_400 - 60),
+        age: Duration::from_secs(14 * 86_400 - 600),
+        ahead: Duration::from_secs(2 * 3600 - 600),
+    };
+
+    fn unpack(payload: Payload) -> Vec<StoredEvent> {
+        match payload {
+            Payload::Logs(events) => events,
+            Payload::Metrics(_) => Vec::new(),
+        }
+    }
+
+    fn pack(records: Vec<StoredEvent>) -> Payload {
+        Payload::Logs(records)
+    }
+
+    fn time(record: &mut StoredEvent) -> &mut Timestamp {
+        &mut record.timestamp
+    }
+
+    fn bytes(event: &StoredEvent) -> usize {
+        event.message.len() + EVENT_OVERHEAD
+    }
+
+    fn name(event: &StoredEvent) -> String {
+        let beginning: String = event.message.chars().take(80).collect();
+        format!("event of {}, {} bytes: {beginning:?}", event.timestamp, event.message.len())
+    }
+
+    async fn send(&self, destination: &Destination, events: &[StoredEvent]) -> Result<Accepted, Failure> {
+        let Destination::Logs { group, stream } = destination else { return Ok(Accepted::default()) };
+        match self.put(group, stream, events).await {
+            Err(Failure::Missing { .. }) => {
+                self.create(group, stream).await?;
+                self.put(group, stream, events).await
+            }
+            result => result,
+        }
+    }
+
+    async fn reconnect(&self) {
+        self.link.reconnect().await;
+    }
+}
+
+fn input(event: &StoredEvent) -> Option<InputLogEvent> {
+    let timestamp = event.timestamp.as_millisecond();
+    InputLogEvent::builder().timestamp(timestamp).message(&event.message).build().ok()
+}
+
+/// Events that were refused one by one: those before an index for their age, those from one on for being ahead.
+fn accepted(events: usize) -> impl Fn(&RejectedLogEventsInfo) -> Accepted {
+    move |refused| {
+        let index = |at: Option<i32>| at.and_then(|at| usize::try_from(at).ok());
+        let old = index(refused.too_old_log_event_end_index())
+            .max(index(refused.expired_log_event_end_index()))
+            .unwrap_or(0)
+            .min(events);
+        let new_from = index(refused.too_new_log_event_start_index()).unwrap_or(events).clamp(old, events);
+        Accepted { too_old: old, too_new: events - new_from }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refused_events_are_counted_by_cause() {
+        let info = |old, new, expired| {
+            RejectedLogEventsInfo::builder()
+                .set_too_old_log_event_end_index(old)
+                .set_too_new_log_event_start_index(new)
+                .set_expired_log_event_end_index(expired)
+                .build()
+        };
+        for (refused, (too_old, too_new)) in [
+            (info(None, None, None), (0, 0)),
+            (info(Some(3), None, None), (3, 0)),
+            (info(Some(2), Some(8), Some(4)), (4, 2)),
+            (info(Some(99), Some(-1), None), (10, 0)),
+        ] {
+            let accepted = accepted(10)(&refused);
+            assert_eq!((accepted.too_old, accepted.too_new), (too_old, too_new), "{refused:?}");
+        }
+    }
+}

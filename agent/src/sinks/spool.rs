@@ -1,0 +1,123 @@
+//! Records to the state file: the last stage before delivery. What is stored is safe from a crash.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio::sync::{mpsc, watch};
+
+use super::deliver::{Wake, place};
+use crate::host::clock::wall;
+use crate::model::record::Record;
+use crate::model::spool::{ClockEra, Destination, Entry, Kind, Payload, StoredEvent};
+use crate::service::board::Board;
+use crate::service::gaps::Gap;
+use crate::store::service::{StoreGone, StoreHandle};
+
+/// Records that one event completed, with the clock that stamped them.
+#[derive(Debug)]
+pub struct Stamped {
+    /// The clock.
+    pub era: ClockEra,
+    /// The records, in order.
+    pub records: Vec<Record>,
+}
+
+/// Stores what comes, until no more comes. `gaps_to` is where lost metrics are told.
+pub async fn spool(
+    mut incoming: mpsc::Receiver<Stamped>,
+    store: StoreHandle,
+    board: Arc<Board>,
+    wake: watch::Sender<Wake>,
+    gaps_to: Destination,
+) -> Result<(), StoreGone> {
+    while let Some(first) = incoming.recv().await {
+        let mut urgent = false;
+        let (mut stored, mut entries) = (vec![first], Vec::new());
+        while let Ok(more) = incoming.try_recv() {
+            stored.push(more);
+        }
+        for Stamped { era, records } in stored {
+            urgent |= records.iter().any(is_urgent);
+            records.into_iter().for_each(|record| add(&mut entries, &era, record));
+        }
+        entries.extend(board.gap_entries(wall().as_millisecond(), |gap| gap_entry(gap, &gaps_to)));
+        if entries.is_empty() {
+            continue;
+        }
+        let appended = store.append(entries, Vec::new()).await?;
+        board.shed(appended.shed);
+        match store.trouble().await? {
+            Some(trouble) => board.trouble("state file", &trouble),
+            None => board.well("state file"),
+        }
+        wake.send_modify(|wake| {
+            wake.stored += 1;
+            wake.urgent += u64::from(urgent);
+        });
+    }
+    Ok(())
+}
+
+fn is_urgent(record: &Record) -> bool {
+    match record {
+        Record::Metric(datum) => datum.urgent,
+        Record::Log(event) => event.urgent,
+        Record::Finding(_) | Record::Summary(_) => false,
+    }
+}
+
+/// Adds a record to the entries, beside others of its destination. What is for people on this host is left out.
+fn add(entries: &mut Vec<Entry>, era: &ClockEra, record: Record) {
+    let (destination, kind) = match &record {
+        Record::Metric(datum) => (Destination::Metrics { namespace: datum.namespace.clone() }, Kind::Metrics),
+        Record::Log(event) => {
+            let (group, stream) = (event.log_group_name.clone(), event.log_stream_name.clone());
+            (Destination::Logs { group, stream }, event.kind)
+        }
+        Record::Finding(_) | Record::Summary(_) => return,
+    };
+    let last = entries.last_mut().filter(|last| last.destination == destination && last.era == *era);
+    match (last.map(|last| &mut last.payload), record) {
+        (Some(Payload::Metrics(data)), Record::Metric(datum)) => data.push(datum),
+        (Some(Payload::Logs(events)), Record::Log(event)) => {
+            events.push(StoredEvent { timestamp: event.timestamp, message: event.message });
+        }
+        (_, Record::Metric(datum)) => {
+            entries.push(Entry {
+                destination,
+                kind,
+                era: era.clone(),
+                payload: Payload::Metrics(vec![datum]),
+            });
+        }
+        (_, Record::Log(event)) => {
+            let event = StoredEvent { timestamp: event.timestamp, message: event.message };
+            entries.push(Entry { destination, kind, era: era.clone(), payload: Payload::Logs(vec![event]) });
+        }
+        _ => {}
+    }
+}
+
+/// A gap record: beside the events that are missing, or, for metrics, in the samples' stream.
+fn gap_entry(gap: &Gap, metrics_to: &Destination) -> Option<Entry> {
+    let destination = match &gap.destination {
+        Destination::Metrics { .. } => metrics_to.clone(),
+        logs @ Destination::Logs { .. } => logs.clone(),
+    };
+    let mut message = json!({
+        "type": "gap",
+        "version": 1,
+        "lost": gap.records,
+        "of": gap.kind,
+        "from": place(&gap.destination),
+        "cause": gap.cause,
+    });
+    if let (Some((oldest, newest)), Some(object)) = (gap.times, message.as_object_mut()) {
+        object.insert("oldest".into(), json!(oldest));
+        object.insert("newest".into(), json!(newest));
+    }
+    tracing::warn!("{}: {} records lost: {}", place(&gap.destination), gap.records, gap.cause.as_str());
+    let event = StoredEvent { timestamp: wall(), message: message.to_string() };
+    let kind = if gap.kind == Kind::Metrics { Kind::Logs } else { gap.kind };
+    Some(Entry { destination, kind, era: ClockEra::default(), payload: Payload::Logs(vec![event]) })
+}
