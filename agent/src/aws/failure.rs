@@ -178,11 +178,26 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
     std::iter::successors(Some(error), |error| (*error).source())
 }
 
+/// What the SDK wraps its causes in, and what says nothing.
+const WRAPPINGS: [&str; 8] = [
+    "dispatch failure",
+    "other",
+    "io error",
+    "service error",
+    "unhandled error",
+    "timeout",
+    "request has timed out",
+    "client error (Connect)",
+];
+
 /// What went wrong and why, without saying anything twice.
 fn causes(error: &(dyn Error + 'static)) -> String {
     let mut texts: Vec<String> = Vec::new();
-    for cause in chain(error) {
-        let text = cause.to_string();
+    let mut all = chain(error).map(ToString::to_string).peekable();
+    while let Some(text) = all.next() {
+        if WRAPPINGS.contains(&text.as_str()) && all.peek().is_some() {
+            continue;
+        }
         if !texts.iter().any(|told| told.contains(&text)) {
             texts.push(text);
         }

@@ -14,6 +14,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{Config, Layers, Mistakes};
 use crate::host::paths::Paths;
@@ -87,14 +91,15 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 /// Runs the program; its answer is the exit code.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt()
+    let messages = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_max_level(tracing::Level::INFO)
         .with_target(false)
         .without_time()
         .with_ansi(false)
-        .log_internal_errors(false) // a closed standard error must not end the agent
-        .init();
+        .log_internal_errors(false); // a closed standard error must not end the agent
+    // What libraries warn of is a failure that we are told of too, and tell in our own words.
+    let ours = Targets::new().with_target("vpcwatch", tracing::Level::INFO).with_default(tracing::Level::ERROR);
+    tracing_subscriber::registry().with(messages.with_filter(ours)).init();
     let result = match arguments.command {
         Command::Run(run) => run.run(),
         Command::Status(status) => status.run(),
