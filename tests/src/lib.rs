@@ -1,6 +1,9 @@
-//! The harness: fixtures and goldens, the pipeline run over a recording, and network namespaces.
+//! The harness: fixtures and goldens, the pipeline run over a recording, network namespaces, and stand-ins for AWS.
 
+pub mod fake_aws;
+pub mod fake_imds;
 pub mod golden;
+pub mod http;
 pub mod kernel;
 pub mod namespace;
 pub mod recording;

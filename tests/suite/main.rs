@@ -8,6 +8,7 @@ mod agent;
 mod command_line;
 mod configuration;
 mod documents;
+mod fakes;
 mod floods;
 mod invariants;
 mod recordings;

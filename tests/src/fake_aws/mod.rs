@@ -1,0 +1,570 @@
+//! A strict stand-in for CloudWatch and CloudWatch Logs on loopback.
+//!
+//! It knows the operations that an agent calls, refuses whatever AWS would refuse, keeps what it accepted, and fails on
+//! demand in the ways that AWS and networks do. No type of the AWS SDK is in here, so that it judges by itself. It does
+//! not know secrets: a signature's form, key, scope and time are checked, not its arithmetic.
+
+mod faults;
+mod logs;
+mod metrics;
+mod protocol;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use jiff::{SignedDuration, Timestamp};
+use vpcwatch::host::clock;
+
+pub use faults::{Fault, Kind, Poison, Throttle, Times};
+pub use logs::StoredEvent;
+pub use metrics::{Statistics, StoredDatum};
+
+use crate::http::{Answer, Call, Delivery, Server, Site, lock};
+use faults::Faults;
+use protocol::{Envelope, Refusal, Service};
+
+/// Requests a second of an account in a region:
+/// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_limits.html> and
+/// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html>. All but the last can be raised.
+const QUOTAS: [(&str, usize); 5] = [
+    ("PutMetricData", 500),
+    ("PutLogEvents", 5_000),
+    ("CreateLogStream", 50),
+    ("CreateLogGroup", 10),
+    ("PutRetentionPolicy", 5),
+];
+
+/// In [`FakeAws::count_only`], requests and violations beyond the last so many are forgotten.
+const REMEMBERED: usize = 10_000;
+
+/// Both services at one endpoint. Dropping it stops it.
+#[derive(Debug)]
+pub struct FakeAws {
+    state: Arc<State>,
+    port: u16,
+    server: Mutex<Option<Server>>,
+}
+
+/// A request that came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// In order of arrival, from 0.
+    pub number: u64,
+    /// `PutMetricData`; empty if it was none of AWS.
+    pub operation: String,
+    /// When it was read, since the fake was made.
+    pub received: Duration,
+    /// The answer's HTTP status; none if no answer reached the client whole.
+    pub status: Option<u16>,
+    /// The error that was answered, `CODE: message`.
+    pub error: Option<String>,
+    /// The length of its body as sent.
+    pub bytes: usize,
+    /// Whether the body was compressed.
+    pub gzip: bool,
+    /// Who signed it.
+    pub access_key: Option<String>,
+    /// Data or events in it.
+    pub records: usize,
+    /// Of them, events that were refused one by one.
+    pub rejected: u64,
+    /// Whether it took effect.
+    pub applied: bool,
+}
+
+/// Sums over all requests, also in [`FakeAws::count_only`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Requests that came.
+    pub requests: u64,
+    /// Of them, those that took effect.
+    pub applied: u64,
+    /// Bytes of their bodies as sent.
+    pub bytes: u64,
+    /// Data accepted.
+    pub data: u64,
+    /// Events accepted.
+    pub events: u64,
+    /// Bytes of their messages.
+    pub event_bytes: u64,
+    /// Events refused one by one.
+    pub rejected: u64,
+}
+
+/// What CloudWatch would show of a metric over all time and dimensions.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Sum {
+    /// Data accepted.
+    pub data: u64,
+    /// `SampleCount`.
+    pub samples: f64,
+    /// `Sum`.
+    pub sum: f64,
+}
+
+impl FakeAws {
+    /// Starts at any free port.
+    pub fn start() -> anyhow::Result<Self> {
+        FakeAws::start_at(0)
+    }
+
+    /// Starts at this port.
+    pub fn start_at(port: u16) -> anyhow::Result<Self> {
+        let state = Arc::new(State { began: Instant::now(), inner: Mutex::new(Inner::new()) });
+        let server = Server::start(port, Arc::clone(&state))?;
+        Ok(FakeAws { state, port: server.address().port(), server: Mutex::new(Some(server)) })
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// What a program needs in its environment to come here.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        vec![("AWS_ENDPOINT_URL", self.endpoint())]
+    }
+
+    /// Stops listening and closes all connections; what was accepted stays.
+    pub fn down(&self) {
+        lock(&self.server).take();
+    }
+
+    /// Listens again, at the same port.
+    pub fn up(&self) -> anyhow::Result<()> {
+        let mut server = lock(&self.server);
+        if server.is_none() {
+            *server = Some(Server::start(self.port, Arc::clone(&self.state))?);
+        }
+        Ok(())
+    }
+
+    /// Sets the fake's clock so many seconds ahead of this machine's, or behind it.
+    pub fn set_skew(&self, seconds: i64) {
+        self.inner().skew = SignedDuration::from_secs(seconds);
+    }
+
+    /// The time by the fake's clock.
+    pub fn now(&self) -> Timestamp {
+        self.inner().now()
+    }
+
+    /// From now on keeps counts and sums, and neither data nor the texts of events.
+    pub fn count_only(&self) {
+        self.inner().keep = false;
+    }
+
+    /// Refuses requests by this key from now on.
+    pub fn expire_access_key(&self, key: &str) {
+        self.inner().expired.insert(key.to_owned());
+    }
+
+    /// Changes an operation's quota.
+    pub fn set_quota(&self, operation: &'static str, per_second: usize) {
+        self.inner().quotas.entry(operation).or_default().per_second = per_second;
+    }
+
+    /// Calls this for each request, when its answer is known.
+    pub fn on_request(&self, show: fn(&Request)) {
+        self.inner().show = Some(show);
+    }
+
+    /// Adds a fault behind those there are.
+    pub fn fault(&self, fault: Fault) {
+        self.inner().faults.add(fault);
+    }
+
+    /// Ends all faults.
+    pub fn clear_faults(&self) {
+        self.inner().faults.clear();
+    }
+
+    /// Makes a log group and a stream in it, where they are not there.
+    pub fn create_stream(&self, group: &str, stream: &str) {
+        let mut inner = self.inner();
+        inner.groups.entry(group.to_owned()).or_default().streams.entry(stream.to_owned()).or_default();
+    }
+
+    /// Removes a log group with all that is in it, as an operator might.
+    pub fn delete_group(&self, group: &str) {
+        self.inner().groups.remove(group);
+    }
+
+    /// All data that were accepted, in order of arrival.
+    pub fn metrics(&self) -> Vec<StoredDatum> {
+        self.inner().metrics.clone()
+    }
+
+    /// Sums by metric name.
+    pub fn sums(&self) -> BTreeMap<String, Sum> {
+        self.inner().sums.clone()
+    }
+
+    /// All events that a stream accepted, in order of arrival.
+    pub fn events(&self, group: &str, stream: &str) -> Vec<StoredEvent> {
+        let inner = self.inner();
+        inner.stream(group, stream).map(|stream| stream.events.clone()).unwrap_or_default()
+    }
+
+    /// How many events a stream accepted.
+    pub fn event_count(&self, group: &str, stream: &str) -> u64 {
+        self.inner().stream(group, stream).map_or(0, |stream| stream.count)
+    }
+
+    /// The log groups with their retention in days.
+    pub fn groups(&self) -> BTreeMap<String, Option<i64>> {
+        self.inner().groups.iter().map(|(name, group)| (name.clone(), group.retention_days)).collect()
+    }
+
+    /// The streams of a group.
+    pub fn streams(&self, group: &str) -> Vec<String> {
+        let inner = self.inner();
+        inner.groups.get(group).map(|group| group.streams.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    /// All requests, in the order in which they were done with.
+    pub fn requests(&self) -> Vec<Request> {
+        self.inner().requests.iter().cloned().collect()
+    }
+
+    /// Sums over all requests.
+    pub fn totals(&self) -> Totals {
+        self.inner().totals
+    }
+
+    /// Limits, quotas and rules that the client broke, each with the request's number and operation.
+    pub fn violations(&self) -> Vec<String> {
+        self.inner().violations.iter().cloned().collect()
+    }
+
+    /// Requests that took effect though the client had no whole answer.
+    pub fn ambiguous(&self) -> u64 {
+        self.inner().ambiguous
+    }
+
+    /// Waits until something holds. Fails, by the name of what it waited for, after this long.
+    pub fn wait_for(
+        &self,
+        what: &str,
+        limit: Duration,
+        holds: impl Fn(&FakeAws) -> bool,
+    ) -> anyhow::Result<()> {
+        let began = Instant::now();
+        while !holds(self) {
+            ensure!(began.elapsed() < limit, "waited {limit:?} for {what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        lock(&self.state.inner)
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    began: Instant,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    skew: SignedDuration,
+    keep: bool,
+    expired: BTreeSet<String>,
+    quotas: BTreeMap<&'static str, Quota>,
+    faults: Faults,
+    show: Option<fn(&Request)>,
+    arrived: u64,
+    metrics: Vec<StoredDatum>,
+    sums: BTreeMap<String, Sum>,
+    groups: BTreeMap<String, logs::Group>,
+    requests: VecDeque<Request>,
+    totals: Totals,
+    violations: VecDeque<String>,
+    ambiguous: u64,
+}
+
+/// Requests of the last second.
+#[derive(Debug, Default)]
+struct Quota {
+    per_second: usize,
+    recent: VecDeque<Instant>,
+}
+
+/// A body, read as far as its format goes.
+enum Body {
+    Metrics(metrics::Batch),
+    Logs(logs::Input),
+}
+
+/// A body that has no flaw.
+enum Judged {
+    Metrics(Vec<StoredDatum>),
+    Logs(logs::Change),
+}
+
+impl Site for State {
+    fn answer(&self, call: Call) -> Answer {
+        let (number, now) = self.arrival();
+        let mut request = Request {
+            number,
+            operation: String::new(),
+            received: self.began.elapsed(),
+            status: None,
+            error: None,
+            bytes: call.body.len(),
+            gzip: false,
+            access_key: None,
+            records: 0,
+            rejected: 0,
+            applied: false,
+        };
+        let (service, handled) = match Envelope::read(&call) {
+            Err(refusal) => (Service::Logs, Err(refusal.into_violation())),
+            Ok(envelope) => (envelope.service, self.handle(&call, &envelope, now, &mut request)),
+        };
+        let mut answer = match handled {
+            Ok(answer) => answer,
+            Err(refusal) => {
+                if refusal.is_violation() {
+                    let text = format!("request {number} {}: {}", request.operation, refusal.text());
+                    self.inner().violations.push_back(text);
+                }
+                request.error = Some(refusal.text());
+                refusal.answer(service)
+            }
+        };
+        answer.number = number;
+        answer.headers.push(("Date", protocol::http_date(now)));
+        answer.headers.push(("x-amzn-RequestId", format!("00000000-0000-4000-8000-{number:012}")));
+        // Set before it is sent, so that who has the answer finds it here; taken back if it is lost.
+        request.status = Some(answer.status);
+        self.done(request);
+        answer
+    }
+
+    fn lost(&self, answer: &Answer) {
+        let mut inner = self.inner();
+        if let Some(request) = inner.requests.iter_mut().rev().find(|request| request.number == answer.number)
+        {
+            request.status = None;
+            inner.ambiguous += u64::from(request.applied);
+        }
+    }
+}
+
+impl State {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        lock(&self.inner)
+    }
+
+    fn arrival(&self) -> (u64, Timestamp) {
+        let mut inner = self.inner();
+        let number = inner.arrived;
+        inner.arrived += 1;
+        (number, inner.now())
+    }
+
+    /// What a request comes to: what goes wrong first, then whether it is allowed, then whether it is good.
+    fn handle(
+        &self,
+        call: &Call,
+        envelope: &Envelope,
+        now: Timestamp,
+        request: &mut Request,
+    ) -> Result<Answer, Refusal> {
+        let service = envelope.service;
+        request.operation.clone_from(&envelope.operation);
+        request.access_key.clone_from(&envelope.access_key);
+        request.gzip = envelope.gzip;
+        let body = Body::parse(call, envelope);
+        request.records = body.as_ref().map_or(0, Body::len);
+
+        let has = |poison: &Poison| body.as_ref().is_ok_and(|body| body.has(poison));
+        let fault = self.inner().faults.strike(&envelope.operation, has);
+        let mut delivery = Delivery::Whole;
+        match fault {
+            None => {}
+            Some(Kind::Error { status, code, message }) => return Err(Refusal::new(status, code, message)),
+            Some(Kind::Throttle(throttle)) => return Err(throttle.refusal(service)),
+            Some(Kind::Deny) => return Err(denial(envelope, body.as_ref().ok())),
+            Some(Kind::Poison(_)) => return Err(poisoned(service)),
+            Some(Kind::Hang) => return Ok(undelivered(Delivery::Never)),
+            Some(Kind::Reset) => return Ok(undelivered(Delivery::Reset)),
+            Some(Kind::Garbage) => return Ok(web_page()),
+            Some(Kind::Delay(delay)) => delivery = Delivery::Late(delay),
+            Some(Kind::ResetAfterApplying) => delivery = Delivery::Reset,
+            Some(Kind::Truncate) => delivery = Delivery::Cut,
+        }
+
+        envelope.check(call)?;
+        {
+            let mut inner = self.inner();
+            envelope.authenticate(call, now, &inner.expired)?;
+            inner.within_quota(&envelope.operation, service)?;
+        }
+        if service == Service::Metrics && call.body.len() > metrics::MOST_BYTES {
+            let message = format!("Request size {} exceeded {} bytes", call.body.len(), metrics::MOST_BYTES);
+            return Err(Refusal::violation("RequestEntityTooLarge", message).with_status(413));
+        }
+        let judged = body?.judge(&envelope.operation, request.number, now)?;
+        let answer = self.inner().apply(judged, now, request)?;
+        request.applied = true;
+        Ok(Answer { delivery, ..answer })
+    }
+
+    fn done(&self, request: Request) {
+        let mut inner = self.inner();
+        inner.totals.requests += 1;
+        inner.totals.applied += u64::from(request.applied);
+        inner.totals.bytes += request.bytes as u64;
+        let show = inner.show;
+        if let Some(show) = show {
+            show(&request);
+        }
+        inner.requests.push_back(request);
+        if !inner.keep {
+            let surplus = inner.requests.len().saturating_sub(REMEMBERED);
+            inner.requests.drain(..surplus);
+            let surplus = inner.violations.len().saturating_sub(REMEMBERED);
+            inner.violations.drain(..surplus);
+        }
+    }
+}
+
+impl Inner {
+    fn new() -> Self {
+        let quotas =
+            QUOTAS.map(|(operation, per_second)| (operation, Quota { per_second, ..Quota::default() }));
+        Inner {
+            skew: SignedDuration::ZERO,
+            keep: true,
+            expired: BTreeSet::new(),
+            quotas: BTreeMap::from(quotas),
+            faults: Faults::default(),
+            show: None,
+            arrived: 0,
+            metrics: Vec::new(),
+            sums: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            requests: VecDeque::new(),
+            totals: Totals::default(),
+            violations: VecDeque::new(),
+            ambiguous: 0,
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        clock::wall() + self.skew
+    }
+
+    fn stream(&self, group: &str, stream: &str) -> Option<&logs::Stream> {
+        self.groups.get(group)?.streams.get(stream)
+    }
+
+    fn within_quota(&mut self, operation: &str, service: Service) -> Result<(), Refusal> {
+        let Some(quota) = self.quotas.get_mut(operation) else { return Ok(()) };
+        let now = Instant::now();
+        while quota.recent.front().is_some_and(|then| now.duration_since(*then) >= Duration::from_secs(1)) {
+            quota.recent.pop_front();
+        }
+        if quota.recent.len() >= quota.per_second {
+            return Err(Throttle::usual(service).refusal(service).into_violation());
+        }
+        quota.recent.push_back(now);
+        Ok(())
+    }
+
+    fn apply(&mut self, judged: Judged, now: Timestamp, request: &mut Request) -> Result<Answer, Refusal> {
+        match judged {
+            Judged::Metrics(data) => {
+                self.totals.data += data.len() as u64;
+                for datum in &data {
+                    let (samples, sum) = datum.sum();
+                    let of_metric = self.sums.entry(datum.name.clone()).or_default();
+                    of_metric.data += 1;
+                    of_metric.samples += samples;
+                    of_metric.sum += sum;
+                }
+                if self.keep {
+                    self.metrics.extend(data);
+                }
+                Ok(Service::Metrics.success(None))
+            }
+            Judged::Logs(change) => {
+                let applied = logs::apply(change, &mut self.groups, now, self.keep)?;
+                self.totals.events += applied.accepted;
+                self.totals.event_bytes += applied.bytes;
+                self.totals.rejected += applied.rejected;
+                request.rejected = applied.rejected;
+                Ok(Service::Logs.success(applied.output.as_ref()))
+            }
+        }
+    }
+}
+
+impl Body {
+    fn parse(call: &Call, envelope: &Envelope) -> Result<Self, Refusal> {
+        let body = protocol::unpack(&call.body, envelope.gzip)?;
+        match envelope.service {
+            Service::Metrics => Ok(Body::Metrics(metrics::Batch::parse(&body)?)),
+            Service::Logs => Ok(Body::Logs(logs::Input::parse(&body)?)),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Body::Metrics(batch) => batch.len(),
+            Body::Logs(input) => input.len(),
+        }
+    }
+
+    fn has(&self, poison: &Poison) -> bool {
+        match self {
+            Body::Metrics(batch) => batch.has(poison),
+            Body::Logs(input) => input.has(poison),
+        }
+    }
+
+    fn judge(self, operation: &str, request: u64, now: Timestamp) -> Result<Judged, Refusal> {
+        match self {
+            Body::Metrics(_) if operation != "PutMetricData" => {
+                Err(Refusal::violation("UnknownOperationException", "no such operation"))
+            }
+            Body::Metrics(batch) => Ok(Judged::Metrics(batch.judge(request, now)?)),
+            Body::Logs(input) => Ok(Judged::Logs(input.judge(operation, request)?)),
+        }
+    }
+}
+
+fn denial(envelope: &Envelope, body: Option<&Body>) -> Refusal {
+    let (group, stream) = match body {
+        Some(Body::Logs(input)) => (input.text("logGroupName"), input.text("logStreamName")),
+        _ => ("", ""),
+    };
+    envelope.service.denied(&envelope.operation, &envelope.region, group, stream)
+}
+
+fn poisoned(service: Service) -> Refusal {
+    match service {
+        Service::Metrics => {
+            Refusal::new(400, "InvalidParameterValue", "a datum that the service will not have")
+        }
+        Service::Logs => {
+            Refusal::new(400, "InvalidParameterException", "an event that the service will not have")
+        }
+    }
+}
+
+fn undelivered(delivery: Delivery) -> Answer {
+    Answer { delivery, ..Answer::new(200, "") }
+}
+
+fn web_page() -> Answer {
+    Answer::new(200, "<!doctype html><title>Sign in</title><p>Accept the terms of this network.")
+        .with("Content-Type", "text/html")
+}
