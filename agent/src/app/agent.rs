@@ -15,6 +15,7 @@ use anyhow::{Context, anyhow};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::delivery::Delivery;
 use super::{
     EVENTS, End, Ended, PATIENCE, Sampling, host_name, on_a_thread, on_one_thread, sample_each_second,
 };
@@ -27,14 +28,12 @@ use crate::host::paths::Paths;
 use crate::model::event::Event;
 use crate::model::identity::{Identity, Instance, InstanceDimension};
 use crate::model::meters::Loss;
-use crate::model::spool::{Destination, Kind};
+use crate::model::spool::Destination;
 use crate::pipeline::{Pipeline, stream_name};
 use crate::service::board::Board;
 use crate::service::signals::{Asked, Signals};
 use crate::service::status::{Status, StatusFile};
-use crate::sinks::cloudwatch_logs::CloudWatchLogs;
-use crate::sinks::cloudwatch_metrics::CloudWatchMetrics;
-use crate::sinks::deliver::{Deliver, Schedule, Wake};
+use crate::sinks::deliver::{Schedule, Wake};
 use crate::sinks::spool::{Stamped, spool};
 use crate::store::service::{self, StoreHandle};
 use crate::store::{OpenError, Store};
@@ -110,7 +109,7 @@ impl Agent {
             board: Some(Arc::clone(&board)),
             recording: None,
         };
-        let delivery = Delivery {
+        let outlet = Outlet {
             config: config.clone(),
             paths: paths.clone(),
             aws,
@@ -128,7 +127,7 @@ impl Agent {
             let sample = sample_each_second(sampling, events.clone(), stopped.clone());
             let process = process(pipeline, incoming, records, clock, &server_clock, &board);
             let (_, _, delivered) =
-                tokio::join!(sample, process, delivery.run(events, outgoing, stopped.clone()));
+                tokio::join!(sample, process, outlet.run(events, outgoing, stopped.clone()));
             delivered
         };
         let mut stages = pin!(stages);
@@ -238,7 +237,7 @@ async fn process(
 }
 
 /// Everything behind the pipeline.
-struct Delivery {
+struct Outlet {
     config: Config,
     paths: Paths,
     aws: Aws,
@@ -251,7 +250,7 @@ struct Delivery {
     dimensions: watch::Receiver<Vec<InstanceDimension>>,
 }
 
-impl Delivery {
+impl Outlet {
     /// Learns who this host is, opens its state file, and delivers until no more records come.
     async fn run(
         self,
@@ -288,22 +287,24 @@ impl Delivery {
             group: self.config.settings.samples_group.clone(),
             stream: stream_name(&known.identity.name),
         };
-        let metrics = self.deliver(CloudWatchMetrics::new(Arc::clone(&link)), &[Kind::Metrics], &store);
-        let logs = CloudWatchLogs::new(Arc::clone(&link), self.retention.clone());
-        let logs = self.deliver(logs, &[Kind::Findings, Kind::Logs], &store);
+        let delivery = Delivery {
+            store: store.clone(),
+            link: Arc::clone(&link),
+            server_clock: Arc::clone(&self.server_clock),
+            board: Arc::clone(&self.board),
+            paths: self.paths.clone(),
+            retention: self.retention.clone(),
+            wake: woken,
+            schedule: flush_now,
+            drain: drained,
+        };
         let spooled = async {
             let result = spool(records, store.clone(), Arc::clone(&self.board), wake, gaps_to).await;
             // Nothing more comes: deliver what is there, and end.
             let _ = drain.send(true);
             result
         };
-        let delivered = async {
-            tokio::try_join!(
-                spooled,
-                metrics.run(woken.clone(), flush_now.clone(), drained.clone()),
-                logs.run(woken, flush_now, drained.clone()),
-            )
-        };
+        let delivered = async { tokio::try_join!(spooled, delivery.run()) };
         let beside = async {
             tokio::join!(
                 self.watch_status(&mut status, &known, &link, &store),
@@ -317,16 +318,6 @@ impl Delivery {
         };
         status.remove();
         result
-    }
-
-    fn deliver<S: crate::sinks::deliver::Sink>(
-        &self,
-        sink: S,
-        kinds: &'static [Kind],
-        store: &StoreHandle,
-    ) -> Deliver<S> {
-        let (board, clock) = (Arc::clone(&self.board), Arc::clone(&self.server_clock));
-        Deliver::new(sink, kinds, store.clone(), board, clock, EraClock::start(&self.paths))
     }
 
     /// Who this host is. On EC2 instance metadata is asked until it answers.

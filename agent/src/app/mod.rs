@@ -3,6 +3,7 @@
 //! Stages run on one thread. What may block (standard output, a recording, the state file) has a thread of its own.
 
 mod agent;
+mod delivery;
 mod dry_run;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::service::board::Board;
 use crate::sources::{self, InterfaceRules};
 
 pub use agent::Agent;
+pub use delivery::Delivery;
 pub use dry_run::DryRun;
 
 /// One sample a second.

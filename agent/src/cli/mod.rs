@@ -98,7 +98,8 @@ pub fn main() -> ExitCode {
         .with_ansi(false)
         .log_internal_errors(false); // a closed standard error must not end the agent
     // What libraries warn of is a failure that we are told of too, and tell in our own words.
-    let ours = Targets::new().with_target("vpcwatch", tracing::Level::INFO).with_default(tracing::Level::ERROR);
+    let ours =
+        Targets::new().with_target("vpcwatch", tracing::Level::INFO).with_default(tracing::Level::ERROR);
     tracing_subscriber::registry().with(messages.with_filter(ours)).init();
     let result = match arguments.command {
         Command::Run(run) => run.run(),

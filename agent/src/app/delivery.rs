@@ -1,0 +1,59 @@
+//! State file to CloudWatch: both sinks, together.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::aws::{Link, ServerClock};
+use crate::host::clock::EraClock;
+use crate::host::paths::Paths;
+use crate::model::spool::Kind;
+use crate::service::board::Board;
+use crate::sinks::cloudwatch_logs::CloudWatchLogs;
+use crate::sinks::cloudwatch_metrics::CloudWatchMetrics;
+use crate::sinks::deliver::{Deliver, Schedule, Sink, Wake};
+use crate::store::service::{StoreGone, StoreHandle};
+
+/// What both sinks need.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The state file.
+    pub store: StoreHandle,
+    /// Where it goes.
+    pub link: Arc<Link>,
+    /// CloudWatch's clock, which the link's answers tell.
+    pub server_clock: Arc<ServerClock>,
+    /// What is counted.
+    pub board: Arc<Board>,
+    /// This host.
+    pub paths: Paths,
+    /// Days that log groups are kept.
+    pub retention: watch::Receiver<HashMap<String, Option<u16>>>,
+    /// Counts what is put into the state file.
+    pub wake: watch::Receiver<Wake>,
+    /// When to flush.
+    pub schedule: watch::Receiver<Schedule>,
+    /// True when nothing more is put into the state file: deliver what goes, and end.
+    pub drain: watch::Receiver<bool>,
+}
+
+impl Delivery {
+    /// Delivers until it is told to drain, and has.
+    pub async fn run(self) -> Result<(), StoreGone> {
+        let metrics = self.sink(CloudWatchMetrics::new(Arc::clone(&self.link)), &[Kind::Metrics]);
+        let logs = CloudWatchLogs::new(Arc::clone(&self.link), self.retention.clone());
+        let logs = self.sink(logs, &[Kind::Findings, Kind::Logs]);
+        let (wake, schedule, drain) = (&self.wake, &self.schedule, &self.drain);
+        tokio::try_join!(
+            metrics.run(wake.clone(), schedule.clone(), drain.clone()),
+            logs.run(wake.clone(), schedule.clone(), drain.clone()),
+        )?;
+        Ok(())
+    }
+
+    fn sink<S: Sink>(&self, sink: S, kinds: &'static [Kind]) -> Deliver<S> {
+        let (board, clock) = (Arc::clone(&self.board), Arc::clone(&self.server_clock));
+        Deliver::new(sink, kinds, self.store.clone(), board, clock, EraClock::start(&self.paths))
+    }
+}
