@@ -7,6 +7,7 @@
 mod agent;
 mod command_line;
 mod configuration;
+mod delivery;
 mod documents;
 mod fakes;
 mod floods;

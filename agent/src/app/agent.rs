@@ -122,7 +122,7 @@ impl Agent {
             dimensions: dimensions_now,
         };
         let pipeline = Pipeline::new(config.settings.clone());
-        let clock = EraClock::start(&paths);
+        let clock = EraClock::start();
         let stages = async {
             let sample = sample_each_second(sampling, events.clone(), stopped.clone());
             let process = process(pipeline, incoming, records, clock, &server_clock, &board);
@@ -292,7 +292,6 @@ impl Outlet {
             link: Arc::clone(&link),
             server_clock: Arc::clone(&self.server_clock),
             board: Arc::clone(&self.board),
-            paths: self.paths.clone(),
             retention: self.retention.clone(),
             wake: woken,
             schedule: flush_now,

@@ -7,7 +7,6 @@ use tokio::sync::watch;
 
 use crate::aws::{Link, ServerClock};
 use crate::host::clock::EraClock;
-use crate::host::paths::Paths;
 use crate::model::spool::Kind;
 use crate::service::board::Board;
 use crate::sinks::cloudwatch_logs::CloudWatchLogs;
@@ -26,8 +25,6 @@ pub struct Delivery {
     pub server_clock: Arc<ServerClock>,
     /// What is counted.
     pub board: Arc<Board>,
-    /// This host.
-    pub paths: Paths,
     /// Days that log groups are kept.
     pub retention: watch::Receiver<HashMap<String, Option<u16>>>,
     /// Counts what is put into the state file.
@@ -54,6 +51,6 @@ impl Delivery {
 
     fn sink<S: Sink>(&self, sink: S, kinds: &'static [Kind]) -> Deliver<S> {
         let (board, clock) = (Arc::clone(&self.board), Arc::clone(&self.server_clock));
-        Deliver::new(sink, kinds, self.store.clone(), board, clock, EraClock::start(&self.paths))
+        Deliver::new(sink, kinds, self.store.clone(), board, clock, EraClock::start())
     }
 }

@@ -1,4 +1,4 @@
-//! What the service's clock says, read off the `Date` header of its answers
+//! What is read off every answer before it is believed: that it is of AWS at all, and what the service's clock says, by the `Date` header of its answers
 //! (<https://www.rfc-editor.org/rfc/rfc9110#name-date>). The SDK corrects its signatures by it; the data's own
 //! timestamps are ours to correct.
 
@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::BeforeDeserializationInterceptorContextRef;
 use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 use jiff::Timestamp;
@@ -77,12 +78,30 @@ impl Intercept for ReadDate {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
+        is_of_aws(context.response())?;
         if let Some(theirs) = context.response().headers().get("date").and_then(http_date) {
             self.clock.observe(theirs, wall());
         }
         Ok(())
     }
 }
+
+/// A proxy's or a captive portal's page with status 200 would be taken for success: `PutMetricData` has no output that
+/// could fail to be read. The protocol demands the header (<https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html>).
+fn is_of_aws(answer: &HttpResponse) -> Result<(), BoxError> {
+    let header = |name| answer.headers().get(name).unwrap_or_default();
+    let by_protocol =
+        header("smithy-protocol") == "rpc-v2-cbor" || header("content-type").contains("amz-json");
+    if by_protocol || !answer.status().is_success() {
+        return Ok(());
+    }
+    Err(NotOfAws.into())
+}
+
+/// Somebody else answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the answer is not of AWS; is there a proxy or a portal in between?")]
+pub(super) struct NotOfAws;
 
 fn http_date(text: &str) -> Option<Timestamp> {
     jiff::fmt::rfc2822::parse(text).ok().map(|zoned| zoned.timestamp())

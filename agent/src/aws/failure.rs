@@ -17,6 +17,8 @@ pub enum Failure {
         ambiguous: bool,
         /// Whether the service asked for less.
         throttled: bool,
+        /// Whether the credentials are no good any more: fresh ones may be there.
+        expired: bool,
     },
     /// The request itself is wrong; the same request will always be.
     Rejected {
@@ -115,7 +117,7 @@ where
 }
 
 fn retry(why: String, ambiguous: bool) -> Failure {
-    Failure::Retry { why, ambiguous, throttled: false }
+    Failure::Retry { why, ambiguous, throttled: false, expired: false }
 }
 
 fn of_answer(status: u16, code: &str, message: &str, action: &str) -> Failure {
@@ -126,9 +128,12 @@ fn of_answer(status: u16, code: &str, message: &str, action: &str) -> Failure {
         (code, message) => format!("{action}: {code}: {message}"),
     };
     if THROTTLED.contains(&code) || status == 429 {
-        return Failure::Retry { why, ambiguous: false, throttled: true };
+        return Failure::Retry { why, ambiguous: false, throttled: true, expired: false };
     }
     match code {
+        "ExpiredToken" | "ExpiredTokenException" => {
+            Failure::Retry { why, ambiguous: false, throttled: false, expired: true }
+        }
         "ResourceNotFoundException" => Failure::Missing { why },
         "ResourceAlreadyExistsException" => Failure::Exists,
         code if DENIED.contains(&code) => {

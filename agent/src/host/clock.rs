@@ -44,9 +44,11 @@ pub struct EraClock {
 const SET_MS: i64 = 1000;
 
 impl EraClock {
-    /// Starts with the present setting of the clock.
-    pub fn start(paths: &Paths) -> Self {
-        let boot = std::fs::read_to_string(paths.proc_sys("kernel/random/boot_id")).unwrap_or_default();
+    /// Starts with the present setting of the clock: of this machine, whatever root the host's files are read below.
+    pub fn start() -> Self {
+        let boot = std::fs::read_to_string(Paths::below("/").proc_sys("kernel/random/boot_id"));
+        // Without it, what this process stamps can still be compared with itself.
+        let boot = boot.unwrap_or_else(|_| format!("process {} at {}", std::process::id(), wall()));
         let era = ClockEra {
             boot: boot.trim().into(),
             wall_less_boottime_ms: wall_less_boottime_ms(),

@@ -333,7 +333,7 @@ impl<S: Sink> Deliver<S> {
             meters.throttled += u64::from(throttled);
         });
         let wait = first.saturating_mul(1 << (failures - 1).min(10)).min(longest).mul_f64(jitter());
-        let reconnect = matches!(failure, Failure::Waiting { .. });
+        let reconnect = matches!(failure, Failure::Waiting { .. } | Failure::Retry { expired: true, .. });
         let until = Instant::now() + wait;
         self.waits.insert(destination.clone(), Wait { until, failures, told: kind, reconnect });
     }
