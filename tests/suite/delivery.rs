@@ -255,7 +255,7 @@ fn throttles_in_every_spelling_are_waited_out() {
 
 #[test]
 fn every_second_request_throttled() {
-    let fault = Fault { operation: "*", times: Times::Share(0.5, 7), kind: Kind::Throttle(Throttle::ALL[0]) };
+    let fault = Fault { operation: "*", times: Times::EveryNth(2), kind: Kind::Throttle(Throttle::ALL[0]) };
     let (aws, _) = deliver_through(fault, 500, |_| {});
     check_numbers(&aws, 500, &[], 0);
 }

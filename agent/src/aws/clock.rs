@@ -1,5 +1,5 @@
-//! What is read off every answer before it is believed: that it is of AWS at all, and what the service's clock says, by the `Date` header of its answers
-//! (<https://www.rfc-editor.org/rfc/rfc9110#name-date>). The SDK corrects its signatures by it; the data's own
+//! What is read off every answer before it is believed: that it is of AWS at all, and what the service's clock says, by
+//! its `Date` header (<https://www.rfc-editor.org/rfc/rfc9110#name-date>). The SDK corrects its signatures by it; the data's own
 //! timestamps are ours to correct.
 
 use std::sync::Arc;
@@ -87,12 +87,14 @@ impl Intercept for ReadDate {
 }
 
 /// A proxy's or a captive portal's page with status 200 would be taken for success: `PutMetricData` has no output that
-/// could fail to be read. The protocol demands the header (<https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html>).
+/// could fail to be read. The protocols demand headers
+/// (<https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html>), and AWS numbers every answer.
 fn is_of_aws(answer: &HttpResponse) -> Result<(), BoxError> {
     let header = |name| answer.headers().get(name).unwrap_or_default();
     let by_protocol =
         header("smithy-protocol") == "rpc-v2-cbor" || header("content-type").contains("amz-json");
-    if by_protocol || !answer.status().is_success() {
+    let is_numbered = !header("x-amzn-requestid").is_empty();
+    if by_protocol || is_numbered || !answer.status().is_success() {
         return Ok(());
     }
     Err(NotOfAws.into())

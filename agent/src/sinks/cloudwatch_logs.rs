@@ -3,8 +3,8 @@
 //! Events are put first; group and stream are made only when the service says that they are missing.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_cloudwatchlogs::types::{InputLogEvent, RejectedLogEventsInfo};
@@ -30,12 +30,25 @@ pub struct CloudWatchLogs {
     /// Days to keep each group that we make.
     retention: watch::Receiver<HashMap<String, Option<u16>>>,
     told_of_retention: AtomicBool,
+    /// Where to go on, of streams that are being made.
+    steps: Mutex<HashMap<Destination, Step>>,
 }
+
+/// What is done next for a stream. Remembered, for each step may be throttled, and need not be taken again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Put,
+    CreateStream,
+    CreateGroup,
+}
+
+/// Put, stream, group, stream, put; and once more, if somebody deletes them meanwhile.
+const MAX_STEPS: usize = 10;
 
 impl CloudWatchLogs {
     /// Sends by that link; groups that it makes are kept for so many days.
     pub fn new(link: Arc<Link>, retention: watch::Receiver<HashMap<String, Option<u16>>>) -> Self {
-        CloudWatchLogs { link, retention, told_of_retention: AtomicBool::new(false) }
+        CloudWatchLogs { link, retention, told_of_retention: AtomicBool::new(false), steps: Mutex::default() }
     }
 
     async fn put(&self, group: &str, stream: &str, events: &[StoredEvent]) -> Result<Accepted, Failure> {
@@ -88,15 +101,17 @@ impl CloudWatchLogs {
         }
     }
 
-    /// Makes the stream, and the group where that is missing too.
-    async fn create(&self, group: &str, stream: &str) -> Result<(), Failure> {
-        match self.create_stream(group, stream).await {
-            Err(Failure::Missing { .. }) => {
-                self.create_group(group).await?;
-                self.create_stream(group, stream).await
-            }
-            result => result,
-        }
+    fn step(&self, destination: &Destination) -> Step {
+        let steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        steps.get(destination).copied().unwrap_or(Step::Put)
+    }
+
+    fn remember(&self, destination: &Destination, step: Step) {
+        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        match step {
+            Step::Put => steps.remove(destination),
+            step => steps.insert(destination.clone(), step),
+        };
     }
 }
 
@@ -137,13 +152,30 @@ impl Sink for CloudWatchLogs {
 
     async fn send(&self, destination: &Destination, events: &[StoredEvent]) -> Result<Accepted, Failure> {
         let Destination::Logs { group, stream } = destination else { return Ok(Accepted::default()) };
-        match self.put(group, stream, events).await {
-            Err(Failure::Missing { .. }) => {
-                self.create(group, stream).await?;
-                self.put(group, stream, events).await
-            }
-            result => result,
+        let mut missing = String::new();
+        for _ in 0..MAX_STEPS {
+            let next = match self.step(destination) {
+                Step::Put => match self.put(group, stream, events).await {
+                    Err(Failure::Missing { why }) => {
+                        missing = why;
+                        Step::CreateStream
+                    }
+                    result => return result,
+                },
+                Step::CreateStream => match self.create_stream(group, stream).await {
+                    Ok(()) => Step::Put,
+                    Err(Failure::Missing { .. }) => Step::CreateGroup,
+                    Err(failure) => return Err(failure),
+                },
+                Step::CreateGroup => {
+                    self.create_group(group).await?;
+                    Step::CreateStream
+                }
+            };
+            self.remember(destination, next);
         }
+        // Somebody takes them away as quickly as we make them.
+        Err(Failure::Missing { why: missing })
     }
 
     async fn reconnect(&self) {

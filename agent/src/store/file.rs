@@ -1,22 +1,21 @@
-//! The tables on disk, how the file is opened or set aside, and what keeps it within its bound.
+//! The tables, and how the file is opened or set aside.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::ops::Bound;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
-use redb::backends::FileBackend;
 use redb::{
-    BackendError, Builder, Database, DatabaseError, ReadOnlyTable, ReadableDatabase, ReadableTable,
-    StorageBackend, StorageError, TableDefinition,
+    Builder, Database, DatabaseError, ReadOnlyTable, ReadableDatabase, ReadableTable, StorageError,
+    TableDefinition,
 };
 
-use super::frame::Meta;
+use super::disk::{Disk, Gate};
+use super::frame::{FRAME, Meta};
 use super::{ValueKey, ValueKind};
 use crate::host::clock;
 use crate::model::spool::{Destination, Kind};
@@ -28,7 +27,7 @@ type Row = (u8, u32, u32, i64, i64);
 const ABOUT: TableDefinition<&str, &str> = TableDefinition::new("about");
 const DESTINATIONS: TableDefinition<u32, &str> = TableDefinition::new("destinations");
 const INDEX: TableDefinition<Key, Row> = TableDefinition::new("index");
-const FRAMES: TableDefinition<Key, &[u8]> = TableDefinition::new("frames");
+const FRAMES: TableDefinition<(u32, u64, u16), &[u8]> = TableDefinition::new("frames");
 const SENDING: TableDefinition<Key, ()> = TableDefinition::new("sending");
 const VALUES: TableDefinition<(u8, &str), &[u8]> = TableDefinition::new("values");
 
@@ -36,8 +35,6 @@ const VALUES: TableDefinition<(u8, &str), &[u8]> = TableDefinition::new("values"
 const VERSION: u32 = 1;
 /// Of redb's page cache and its buffer of pages not yet written. Nothing is read twice here; more made nothing faster.
 const CACHE: usize = 2 * 1024 * 1024;
-/// The file grows and shrinks by regions of this size. It must hold the largest frame's page, 2 MiB.
-pub(super) const REGION: u64 = 2 * 1024 * 1024;
 
 /// What one transaction writes.
 #[derive(Debug, Default)]
@@ -59,19 +56,6 @@ impl Changes {
             && values.is_empty()
     }
 }
-
-/// An access that a [`Gate`] is asked about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Access {
-    Open,
-    Read,
-    Write,
-    Grow,
-    Sync,
-}
-
-/// Asked before each access to the disk: where tests put their faults.
-pub(super) type Gate = Arc<dyn Fn(Access) -> io::Result<()> + Send + Sync>;
 
 /// Where the state file is, and what it must keep to.
 #[derive(Clone)]
@@ -113,36 +97,43 @@ enum Trial {
 }
 
 impl StateFile {
-    /// Opens the file, or begins a new one. The second is the old one's new name and why it was set aside.
-    pub(super) fn open(place: &Place) -> Result<(Self, Option<(PathBuf, String)>), Refusal> {
+    /// Opens the file, or begins a new one. The second is the old one's new name and why it was set aside. At the
+    /// start a file whose blocks cannot be read is set aside; later the disk gets its chance to be well again.
+    pub(super) fn open(place: &Place, at_start: bool) -> Result<(Self, Option<(PathBuf, String)>), Refusal> {
         let mut aside = None;
         loop {
-            match Self::try_open(place) {
+            match Self::try_open(place, at_start) {
                 Trial::Usable(file) => return Ok((*file, aside)),
                 Trial::Refused(refusal) => return Err(refusal),
                 Trial::Unusable(unusable) if aside.is_none() => {
                     let name = set_aside(&place.path, unusable.label).map_err(|error| {
                         Refusal::Disk(format!(
-                            "{}: {}, and it cannot be renamed: {error}; move it away, then restart vpcwatch",
+                            "{}: {}, and it cannot be renamed: {error}; move it away",
                             place.path.display(),
                             unusable.why
                         ))
                     })?;
                     aside = Some((name, unusable.why));
                 }
-                Trial::Unusable(unusable) => return Err(Refusal::Disk(unusable.why)),
+                Trial::Unusable(unusable) => {
+                    return Err(Refusal::Disk(format!(
+                        "{}: a new file, and {}",
+                        place.path.display(),
+                        unusable.why
+                    )));
+                }
             }
         }
     }
 
-    fn try_open(place: &Place) -> Trial {
+    fn try_open(place: &Place, at_start: bool) -> Trial {
         let path = &place.path;
         let handle = match open_file(path) {
             Ok(handle) => handle,
             Err(error) => return Trial::Refused(Refusal::Disk(cure(path, &error))),
         };
         let full = Arc::new(AtomicBool::new(false));
-        let disk = Disk::new(&handle, place, full.clone());
+        let disk = Disk::new(&handle, place.limit, &place.gate, full.clone());
         // A page that is not as it was written is found now, where it can be answered by setting the file aside. Later
         // redb would trust it.
         let opened = disk.map_err(DatabaseError::from).and_then(|disk| {
@@ -153,7 +144,7 @@ impl StateFile {
             Err(DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch) => {
                 return Trial::Refused(Refusal::Locked);
             }
-            Err(DatabaseError::Storage(StorageError::Io(error))) if !damage(&error) => {
+            Err(DatabaseError::Storage(StorageError::Io(error))) if !damage(&error, at_start) => {
                 return Trial::Refused(Refusal::Disk(cure(path, &error)));
             }
             Err(error) => return Trial::Unusable(unreadable(error)),
@@ -162,7 +153,7 @@ impl StateFile {
         match file.check_about() {
             Ok(None) => Trial::Usable(Box::new(file)),
             Ok(Some(unusable)) => Trial::Unusable(unusable),
-            Err(redb::Error::Io(error)) if !damage(&error) => {
+            Err(redb::Error::Io(error)) if !damage(&error, at_start) => {
                 Trial::Refused(Refusal::Disk(cure(path, &error)))
             }
             Err(error) => Trial::Unusable(unreadable(error)),
@@ -171,41 +162,45 @@ impl StateFile {
 
     /// Whose it is; a file that holds nothing becomes ours.
     fn check_about(&self) -> Result<Option<Unusable>, redb::Error> {
+        let transaction = self.database.begin_read()?;
+        if transaction.list_tables()?.next().is_none() {
+            self.make_tables()?;
+            return Ok(None);
+        }
+        let about = transaction.open_table(ABOUT)?;
+        let read = |key| Ok::<_, redb::Error>(about.get(key)?.map(|text| text.value().to_owned()));
+        let version = read("version")?.and_then(|version| version.parse::<u32>().ok());
+        Ok(match (version, read("owner")?) {
+            (Some(version), _) if version > VERSION => Some(Unusable {
+                label: "newer-version",
+                why: format!("it is of version {version}, this vpcwatch reads up to {VERSION}"),
+            }),
+            (Some(_), Some(owner)) if owner == self.place.owner => {
+                self.names()?;
+                self.index()?;
+                None
+            }
+            (Some(_), Some(owner)) => Some(Unusable {
+                label: "other-instance",
+                why: format!("it belongs to {owner}, this is {}", self.place.owner),
+            }),
+            _ => Some(unreadable("it does not say what it is")),
+        })
+    }
+
+    fn make_tables(&self) -> Result<(), redb::Error> {
         let transaction = self.database.begin_write()?;
-        let fresh = transaction.list_tables()?.next().is_none();
         {
             let mut about = transaction.open_table(ABOUT)?;
-            if fresh {
-                about.insert("version", VERSION.to_string().as_str())?;
-                about.insert("owner", self.place.owner.as_str())?;
-            }
-            let read = |key| Ok::<_, redb::Error>(about.get(key)?.map(|text| text.value().to_owned()));
-            let version = read("version")?.and_then(|version| version.parse::<u32>().ok());
-            let owner = read("owner")?;
-            match (version, owner) {
-                (Some(version), _) if version > VERSION => {
-                    return Ok(Some(Unusable {
-                        label: "newer-version",
-                        why: format!("it is of version {version}, this vpcwatch reads up to {VERSION}"),
-                    }));
-                }
-                (Some(_), Some(owner)) if owner == self.place.owner => {}
-                (Some(_), Some(owner)) => {
-                    return Ok(Some(Unusable {
-                        label: "other-instance",
-                        why: format!("it belongs to {owner}, this is {}", self.place.owner),
-                    }));
-                }
-                _ => return Ok(Some(unreadable("it does not say what it is"))),
-            }
+            about.insert("version", VERSION.to_string().as_str())?;
+            about.insert("owner", self.place.owner.as_str())?;
         }
         transaction.open_table(DESTINATIONS)?;
         transaction.open_table(INDEX)?;
         transaction.open_table(FRAMES)?;
         transaction.open_table(SENDING)?;
         transaction.open_table(VALUES)?;
-        transaction.commit()?;
-        Ok(None)
+        Ok(transaction.commit()?)
     }
 
     /// Writes all of it, or nothing. An error may also mean that all of it was written; doing it again does no harm.
@@ -222,13 +217,20 @@ impl StateFile {
             let mut frames = transaction.open_table(FRAMES)?;
             let mut sending = transaction.open_table(SENDING)?;
             for key in &changes.removed {
-                index.remove(key)?;
-                frames.remove(key)?;
+                let pieces = index.remove(key)?.map_or(0, |row| pieces(row.value().2));
+                for piece in 0..pieces {
+                    frames.remove((key.0, key.1, piece))?;
+                }
                 sending.remove(key)?;
             }
             for (key, (meta, bytes)) in &changes.frames {
-                index.insert(key, row(meta))?;
-                frames.insert(key, bytes.as_slice())?;
+                let before = index.insert(key, row(meta))?.map_or(0, |row| pieces(row.value().2));
+                for piece in pieces(meta.bytes)..before {
+                    frames.remove((key.0, key.1, piece))?;
+                }
+                for (piece, bytes) in (0..).zip(bytes.chunks(FRAME)) {
+                    frames.insert((key.0, key.1, piece), bytes)?;
+                }
             }
             for (key, mark) in &changes.marks {
                 if *mark {
@@ -275,9 +277,13 @@ impl StateFile {
         Ok(self.database.begin_read()?.open_table(INDEX)?)
     }
 
-    pub(super) fn frame(&self, key: Key) -> Result<Option<Vec<u8>>, redb::Error> {
+    pub(super) fn frame(&self, (number, id): Key) -> Result<Vec<u8>, redb::Error> {
         let table = self.database.begin_read()?.open_table(FRAMES)?;
-        Ok(table.get(key)?.map(|bytes| bytes.value().to_vec()))
+        let mut bytes = Vec::new();
+        for piece in table.range((number, id, 0)..=(number, id, u16::MAX))? {
+            bytes.extend_from_slice(piece?.1.value());
+        }
+        Ok(bytes)
     }
 
     pub(super) fn value(&self, key: &ValueKey) -> Result<Option<Vec<u8>>, redb::Error> {
@@ -320,49 +326,31 @@ impl StateFile {
         }
     }
 
-    /// Puts a copy of a file that was deleted under us back into its place, and closes the old one. What stands there
-    /// by now is not touched.
-    pub(super) fn put_back(self) -> Result<(), (Self, String)> {
-        let path = self.place.path.clone();
-        let mut new = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+    /// Puts a copy of a file that was deleted under us into its place; it is what a kill -9 leaves, and as good. What
+    /// stands there by now is not touched.
+    pub(super) fn put_back(&self) -> Result<(), String> {
+        let path = &self.place.path;
+        let mut new = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
             Ok(new) => new,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let path = path.display();
-                return Err((
-                    self,
-                    format!("{path} was replaced by another file; remove it, or restart vpcwatch"),
-                ));
+                return Err(format!("{path} was replaced by another file; remove it, or restart vpcwatch"));
             }
-            Err(error) => {
-                let why = format!("{} was deleted, and {}", path.display(), cure(&path, &error));
-                return Err((self, why));
-            }
+            Err(error) => return Err(format!("{} was deleted: {}", path.display(), cure(path, &error))),
         };
-        let StateFile { place, database, handle, full } = self;
-        drop(database);
-        let mut old = &handle;
+        let mut old = &self.handle;
         let copied = io::Seek::rewind(&mut old).and_then(|()| io::copy(&mut old, &mut new));
-        match copied.and_then(|_| new.sync_all()) {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                let _ = std::fs::remove_file(&path);
-                let why = format!("{} was deleted, and {}", path.display(), cure(&path, &error));
-                // The deleted file is still there for whoever has it open.
-                let reopened = Disk::new(&handle, &place, full.clone()).map_err(DatabaseError::from);
-                match reopened.and_then(|disk| Builder::new().set_cache_size(CACHE).create_with_backend(disk))
-                {
-                    Ok(database) => Err((StateFile { place, database, handle, full }, why)),
-                    Err(_) => Ok(()),
-                }
-            }
-        }
+        copied.and_then(|_| new.sync_all()).map_err(|error| {
+            let _ = std::fs::remove_file(path);
+            format!("{} was deleted: {}", path.display(), cure(path, &error))
+        })
     }
 }
 
 /// Of an error that means that the file's bytes, and not the way to them, are bad.
-fn damage(error: &io::Error) -> bool {
+fn damage(error: &io::Error, at_start: bool) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
-        || error.raw_os_error() == Some(libc::EIO)
+        || at_start && error.raw_os_error() == Some(libc::EIO)
 }
 
 fn unreadable(error: impl std::fmt::Display) -> Unusable {
@@ -417,6 +405,10 @@ fn set_aside(path: &Path, label: &str) -> io::Result<PathBuf> {
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
+fn pieces(bytes: u32) -> u16 {
+    u16::try_from((bytes as usize).div_ceil(FRAME)).unwrap_or(u16::MAX)
+}
+
 fn row(meta: &Meta) -> Row {
     let milliseconds = Timestamp::as_millisecond;
     let Meta { kind, records, bytes, .. } = *meta;
@@ -430,126 +422,4 @@ pub(super) fn meta((kind, records, bytes, oldest, newest): Row) -> Result<Meta, 
     let kind = Kind::ALL.into_iter().find(|known| *known as u8 == kind);
     let kind = kind.ok_or_else(|| StorageError::Corrupted("a kind unknown to this version".into()))?;
     Ok(Meta { kind, records, bytes, oldest: time(oldest)?, newest: time(newest)? })
-}
-
-/// The file as redb sees it. It grows by regions and not beyond its bound; its blocks are reserved as it grows, so
-/// that a full disk is met there, and not when a page is written, after which redb would have to be repaired.
-struct Disk {
-    file: FileBackend,
-    handle: File,
-    limit: u64,
-    gate: Gate,
-    full: Arc<AtomicBool>,
-    new: bool,
-}
-
-impl std::fmt::Debug for Disk {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("Disk")
-            .field("file", &self.file)
-            .field("limit", &self.limit)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Where redb's header says how many pages a region has (redb's `docs/design.md`, "Database header"), and what it
-/// writes there: 4 GiB. A file of one such region is doubled when it is full.
-const REGION_PAGES_AT: std::ops::Range<usize> = 20..24;
-const REGION_PAGES: [u8; 4] = (1u32 << 20).to_le_bytes();
-/// What we have it write, when the file is made. It reads it back, and from then on a full file gets one more region.
-const OUR_REGION_PAGES: [u8; 4] = ((REGION / 4096) as u32).to_le_bytes();
-
-impl Disk {
-    fn new(handle: &File, place: &Place, full: Arc<AtomicBool>) -> io::Result<Self> {
-        (place.gate)(Access::Open)?;
-        full.store(false, Ordering::Relaxed);
-        let backend = FileBackend::new(handle.try_clone()?).map_err(io::Error::other)?;
-        Ok(Disk {
-            file: backend,
-            handle: handle.try_clone()?,
-            limit: place.limit,
-            gate: place.gate.clone(),
-            full,
-            new: handle.metadata()?.len() == 0,
-        })
-    }
-}
-
-impl StorageBackend for Disk {
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        (self.gate)(Access::Read)?;
-        self.file.read(offset, out)
-    }
-
-    fn set_len(&self, length: u64) -> io::Result<()> {
-        let now = self.len()?;
-        if length > now {
-            (self.gate)(Access::Grow)?;
-            if length > self.limit {
-                self.full.store(true, Ordering::Relaxed);
-                return Err(io::Error::other("the state file is at its bound"));
-            }
-            let flags = rustix::fs::FallocateFlags::empty();
-            match rustix::fs::fallocate(&self.handle, flags, now, length - now) {
-                // Not every file system can reserve.
-                Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) | Ok(()) => {}
-                Err(error) => {
-                    // What it did reserve; redb would find a length that it did not set.
-                    self.file.set_len(now)?;
-                    return Err(error.into());
-                }
-            }
-        }
-        self.file.set_len(length)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        (self.gate)(Access::Sync)?;
-        self.file.sync_data()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        (self.gate)(Access::Write)?;
-        if self.new && offset == 0 && data.get(REGION_PAGES_AT) == Some(REGION_PAGES.as_slice()) {
-            let mut header = data.to_vec();
-            if let Some(pages) = header.get_mut(REGION_PAGES_AT) {
-                pages.copy_from_slice(&OUR_REGION_PAGES);
-            }
-            return self.file.write(offset, &header);
-        }
-        self.file.write(offset, data)
-    }
-
-    fn close(&self) -> io::Result<()> {
-        self.file.close()
-    }
-
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.file.try_lock_range(start, end)
-    }
-
-    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.file.try_lock_shared_range(start, end)
-    }
-
-    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.file.lock_range(start, end)
-    }
-
-    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.file.lock_shared_range(start, end)
-    }
-
-    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.file.unlock_range(start, end)
-    }
-
-    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.file.query_lock_range(start, end)
-    }
 }

@@ -14,9 +14,10 @@ use jiff::Timestamp;
 use crate::model::record::MetricDatum;
 use crate::model::spool::{ClockEra, Destination, Entry, Kind, Payload, StoredEvent};
 
-/// What a frame may take: with redb's 20 bytes about it, a page of exactly 64 KiB.
-const FRAME: usize = 64 * 1024 - 20;
-/// What one record may take. CloudWatch takes 1 MiB; a region of the file is 2 MiB and holds no larger page.
+/// What a frame may take: with redb's 22 bytes about it, a page of exactly 64 KiB. One large record takes more, and
+/// lies in pieces of this size.
+pub(super) const FRAME: usize = 64 * 1024 - 22;
+/// What one record may take: CloudWatch takes 1 MiB.
 const RECORD: usize = 1024 * 1024 + 64 * 1024;
 
 const VERSION: u8 = 1;

@@ -10,12 +10,13 @@
 //! | `about` | `version`, `owner`, `next-id` | text: 1; the instance's id; the id that the next frame gets |
 //! | `destinations` | number (u32) | the [`Destination`] as JSON |
 //! | `index` | number, frame's id (u64) | kind, records, bytes, oldest and newest timestamp (ms) |
-//! | `frames` | the same | the frame's bytes, at most 64 KiB with the page's own unless it is one large record: see [`frame`] |
-//! | `sending` | the same | nothing: this frame was about to be sent |
+//! | `frames` | the same, piece (u16) | the frame's bytes, in pieces that fill a page of 64 KiB: see [`frame`] |
+//! | `sending` | number, frame's id | nothing: this frame was about to be sent |
 //! | `values` | 0 cursor, 1 baseline, 2 mark (u8); name | the value's bytes |
 //!
-//! redb's pages are 4 KiB times a power of two, a frame of more than 2 KiB has one of its own, and the file grows by
-//! regions of 2 MiB, which is the one field of redb's header that we choose and redb's interface does not let us.
+//! A frame holds records of one destination until 64 KiB are full; one larger record is a frame of several pieces.
+//! redb's pages are 4 KiB times a power of two, and a piece of more than 2 KiB has one of its own. The file grows by
+//! regions of 1 MiB: redb doubles it unless its header says otherwise, and that field is ours ([`disk`]).
 //!
 //! # Invariants
 //!
@@ -44,22 +45,31 @@
 //! By kill -9: nothing that a call returned from; a call under way happened wholly or not at all. By a power cut: the
 //! same, if the disk keeps what it acknowledged; if not, the file may fail its checksums and is set aside.
 
+mod disk;
 mod file;
 mod frame;
 pub mod service;
-#[cfg(test)]
-mod tests;
+mod tally;
+mod types;
+mod writing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use self::file::{Changes, Gate, Key, Place, REGION, Refusal, StateFile};
+use self::disk::{Gate, REGION};
+use self::file::{Changes, Key, Place, Refusal, StateFile};
 use self::frame::{Meta, Packed};
+use self::tally::{Queue, Tally};
+pub use self::types::{
+    Appended, Cause, DestinationStats, OpenError, Opened, Order, SetAside, Shed, TakeLimits, Usage, ValueKey,
+    ValueKind,
+};
+use self::writing::describe;
 use crate::model::spool::{Destination, Entry, Frame, Kind};
 
 /// What the file is allowed at least: below, a few frames would fill it.
@@ -68,171 +78,7 @@ pub const LEAST_LIMIT: u64 = 8 * 1024 * 1024;
 /// stay small.
 pub const IN_MEMORY: usize = 4 * 1024 * 1024;
 /// What a value may take: baselines are some kilobytes.
-const VALUE: usize = 1024 * 1024;
-
-/// The key of a small value.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ValueKey {
-    /// How far a log was read.
-    Cursor(String),
-    /// What a detector has learned.
-    Baseline(String),
-    /// What provisioning did last.
-    Mark(String),
-}
-
-/// What a small value is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ValueKind {
-    /// [`ValueKey::Cursor`].
-    Cursor,
-    /// [`ValueKey::Baseline`].
-    Baseline,
-    /// [`ValueKey::Mark`].
-    Mark,
-}
-
-impl ValueKey {
-    fn kind(&self) -> ValueKind {
-        match self {
-            ValueKey::Cursor(_) => ValueKind::Cursor,
-            ValueKey::Baseline(_) => ValueKind::Baseline,
-            ValueKey::Mark(_) => ValueKind::Mark,
-        }
-    }
-
-    fn name(&self) -> &str {
-        let (ValueKey::Cursor(name) | ValueKey::Baseline(name) | ValueKey::Mark(name)) = self;
-        name
-    }
-}
-
-impl ValueKind {
-    fn key(self, name: String) -> ValueKey {
-        match self {
-            ValueKind::Cursor => ValueKey::Cursor(name),
-            ValueKind::Baseline => ValueKey::Baseline(name),
-            ValueKind::Mark => ValueKey::Mark(name),
-        }
-    }
-}
-
-/// Why there is no store.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Two agents would send everything twice.
-    #[error("the state file {0} is in use by another vpcwatch; stop that one, or name another file")]
-    Locked(PathBuf),
-}
-
-/// What opening met.
-#[derive(Debug, Default)]
-pub struct Opened {
-    /// The file that was there and is not used.
-    pub set_aside: Option<SetAside>,
-    /// Records that were being sent when the agent last ended: CloudWatch may have them already.
-    pub ambiguous: u64,
-    /// Why nothing is written to disk, and the cure.
-    pub memory_only: Option<String>,
-}
-
-/// A file that is not used.
-#[derive(Debug)]
-pub struct SetAside {
-    /// What it is called now.
-    pub path: PathBuf,
-    /// Why.
-    pub why: String,
-}
-
-/// What an append did.
-#[derive(Debug, Default)]
-pub struct Appended {
-    /// Everything given up since this was last told.
-    pub shed: Vec<Shed>,
-}
-
-/// Records given up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shed {
-    /// Where they should have gone.
-    pub destination: Destination,
-    /// What they were.
-    pub kind: Kind,
-    /// Why.
-    pub cause: Cause,
-    /// How many.
-    pub records: u64,
-    /// The oldest one's timestamp.
-    pub oldest: Timestamp,
-    /// The newest one's timestamp.
-    pub newest: Timestamp,
-}
-
-/// Why records were given up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Cause {
-    /// No room: in the file, or in memory while the disk is in trouble.
-    Full,
-    /// CloudWatch would refuse them by now.
-    TooOld,
-    /// One record larger than anything CloudWatch takes.
-    TooLarge,
-    /// The file was damaged.
-    Damaged,
-}
-
-/// What waits for one destination.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DestinationStats {
-    /// Where it goes.
-    pub destination: Destination,
-    /// What its oldest frame is.
-    pub kind: Kind,
-    /// Frames.
-    pub frames: u64,
-    /// Records.
-    pub records: u64,
-    /// Bytes of frames.
-    pub bytes: u64,
-    /// The oldest timestamp of its oldest frame.
-    pub oldest: Timestamp,
-}
-
-/// Which frames to take first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
-    /// The newest, backwards.
-    Newest,
-    /// The oldest, forwards.
-    Oldest,
-}
-
-/// How much to take at once.
-#[derive(Debug, Clone, Copy)]
-pub struct TakeLimits {
-    /// Records.
-    pub records: usize,
-    /// Bytes of frames.
-    pub bytes: usize,
-    /// Between the oldest and the newest timestamp.
-    pub span: Option<Duration>,
-}
-
-/// How full it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Usage {
-    /// Length of the file; zero without one.
-    pub file_bytes: u64,
-    /// Bytes of frames.
-    pub payload_bytes: u64,
-    /// What the file's length does not exceed.
-    pub limit_bytes: u64,
-    /// Records that wait.
-    pub records: Vec<(Kind, u64)>,
-    /// Timestamp of the oldest of them.
-    pub oldest: Option<Timestamp>,
-}
+const VALUE: usize = 256 * 1024;
 
 /// The state file, and what could not be written to it yet.
 pub struct Store {
@@ -256,52 +102,6 @@ pub struct Store {
     /// What page-rounded sizes may add up to.
     budget: u64,
     shed: BTreeMap<(u32, usize, Cause), Shed>,
-}
-
-struct Queue {
-    destination: Destination,
-    tallies: [Tally; Kind::ALL.len()],
-}
-
-/// Of one destination and kind.
-#[derive(Clone, Copy, Default)]
-struct Tally {
-    frames: u64,
-    records: u64,
-    bytes: u64,
-    /// Of the file: pages.
-    cost: u64,
-    /// From the oldest to the newest timestamp since it was last empty.
-    span: Option<(Timestamp, Timestamp)>,
-}
-
-impl Tally {
-    fn add(&mut self, meta: &Meta) {
-        self.frames += 1;
-        self.records += u64::from(meta.records);
-        self.bytes += u64::from(meta.bytes);
-        self.cost += cost(meta);
-        let (oldest, newest) = self.span.unwrap_or((meta.oldest, meta.newest));
-        self.span = Some((oldest.min(meta.oldest), newest.max(meta.newest)));
-    }
-
-    fn remove(&mut self, meta: &Meta) {
-        self.frames = self.frames.saturating_sub(1);
-        self.records = self.records.saturating_sub(meta.records.into());
-        self.bytes = self.bytes.saturating_sub(meta.bytes.into());
-        self.cost = self.cost.saturating_sub(cost(meta));
-        if self.frames == 0 {
-            *self = Tally::default();
-        }
-    }
-}
-
-/// What a frame takes of the file: small ones share a page that is at least half full, larger ones have their own.
-/// Each has a row of the index.
-fn cost(meta: &Meta) -> u64 {
-    const ROW: u64 = 2 * 40;
-    let bytes = u64::from(meta.bytes) + 20;
-    ROW + if bytes <= 2048 { 2 * (bytes + 8) } else { bytes.next_power_of_two().max(4096) }
 }
 
 impl Store {
@@ -329,7 +129,7 @@ impl Store {
             shed: BTreeMap::new(),
         };
         let mut opened = Opened::default();
-        let why = match StateFile::open(&store.place) {
+        let why = match StateFile::open(&store.place, true) {
             Ok((file, aside)) => {
                 opened.set_aside = aside.map(|(path, why)| SetAside { path, why });
                 store.file = Some(file);
@@ -374,7 +174,7 @@ impl Store {
             if value.as_ref().is_none_or(|value| value.len() <= VALUE) {
                 self.waiting.values.insert(key, value);
             } else {
-                tracing::error!(?key, "a value above 1 MiB was not stored");
+                tracing::error!(?key, "a value above 256 KiB was not stored");
             }
         }
         self.flush();
@@ -384,6 +184,9 @@ impl Store {
     /// The frames of a destination until the next would exceed a limit, at least one. They stay where they are.
     pub fn take(&mut self, destination: &Destination, order: Order, limits: TakeLimits) -> Vec<Frame> {
         let Some(&number) = self.numbers.get(destination) else { return Vec::new() };
+        if self.file.is_none() {
+            self.flush(); // There may be more to take when it can be opened again.
+        }
         let mut chosen: Vec<(Key, Meta)> = Vec::new();
         let (mut records, mut bytes) = (0usize, 0usize);
         let mut span: Option<(Timestamp, Timestamp)> = None;
@@ -406,25 +209,18 @@ impl Store {
         }
         let mut frames = Vec::new();
         for (key, meta) in chosen {
-            match self.frame(key) {
-                Ok(bytes) => {
-                    match bytes.and_then(|bytes| frame::unpack(&bytes, destination.clone(), meta.kind)) {
-                        Some(entry) => frames.push(Frame { id: key.1, entry }),
-                        None => self.give_up(key, &meta, Cause::Damaged),
-                    }
-                }
+            let bytes = match (self.waiting.frames.get(&key), &self.file) {
+                (Some((_, bytes)), _) => Ok(bytes.clone()),
+                (None, Some(file)) => file.frame(key),
+                (None, None) => continue,
+            };
+            match bytes.map(|bytes| frame::unpack(&bytes, destination.clone(), meta.kind)) {
+                Ok(Some(entry)) => frames.push(Frame { id: key.1, entry }),
+                Ok(None) => self.give_up(key, &meta, Cause::Damaged),
                 Err(error) => self.fail_reading(error),
             }
         }
         frames
-    }
-
-    fn frame(&self, key: Key) -> Result<Option<Vec<u8>>, redb::Error> {
-        match (self.waiting.frames.get(&key), &self.file) {
-            (Some((_, bytes)), _) => Ok(Some(bytes.clone())),
-            (None, Some(file)) => file.frame(key),
-            (None, None) => Ok(None),
-        }
     }
 
     /// These frames are about to be written to the network: if the agent dies now, CloudWatch may have them.
@@ -537,7 +333,7 @@ impl Store {
     pub fn usage(&self) -> Usage {
         let tallies = || self.queues.values().flat_map(|queue| queue.tallies.iter().zip(Kind::ALL));
         Usage {
-            file_bytes: self.file.as_ref().map_or(0, StateFile::length),
+            file_bytes: self.file_bytes(),
             payload_bytes: tallies().map(|(tally, _)| tally.bytes).sum(),
             limit_bytes: self.place.limit,
             records: Kind::ALL
@@ -550,6 +346,11 @@ impl Store {
         }
     }
 
+    fn file_bytes(&self) -> u64 {
+        let closed = || std::fs::metadata(&self.place.path).ok().filter(|_| !self.memory_only);
+        self.file.as_ref().map_or_else(|| closed().map_or(0, |metadata| metadata.len()), StateFile::length)
+    }
+
     /// Why nothing is written to the file at present, and the cure; `None` when all is well.
     pub fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()
@@ -560,10 +361,10 @@ impl Store {
         let needed = self.cost() + REGION;
         let Some(file) = &mut self.file else { return };
         let length = file.length();
-        if length > self.place.limit || length / 2 > needed {
-            if let Err(error) = file.compact() {
-                self.fail_reading(error);
-            }
+        if (length > self.place.limit || length / 2 > needed)
+            && let Err(error) = file.compact()
+        {
+            self.fail_reading(error);
         }
     }
 
@@ -708,211 +509,6 @@ impl Store {
     fn take_shed(&mut self) -> Vec<Shed> {
         std::mem::take(&mut self.shed).into_values().collect()
     }
-
-    fn cost(&self) -> u64 {
-        self.queues.values().flat_map(|queue| &queue.tallies).map(|tally| tally.cost).sum()
-    }
-
-    /// Gives up the oldest frames of whichever kind takes the most, until what is left keeps to the budget.
-    fn make_room(&mut self, budget: u64) {
-        let mut cost = self.cost();
-        while cost > budget {
-            let of = |kind: Kind| -> u64 {
-                self.queues
-                    .values()
-                    .filter_map(|queue| queue.tallies.get(kind as usize))
-                    .map(|tally| tally.cost)
-                    .sum()
-            };
-            let Some(kind) = Kind::ALL.into_iter().max_by_key(|kind| of(*kind)) else { return };
-            let Some((key, meta)) = self.oldest(kind, false).or_else(|| self.oldest(kind, true)) else {
-                return;
-            };
-            self.give_up(key, &meta, Cause::Full);
-            cost = cost.saturating_sub(self::cost(&meta));
-        }
-    }
-
-    /// The frame of this kind that came first; frames that are being sent only where they are meant.
-    fn oldest(&self, kind: Kind, sending: bool) -> Option<(Key, Meta)> {
-        let mut oldest: Option<(Key, Meta)> = None;
-        for (&number, queue) in &self.queues {
-            if queue.tallies.get(kind as usize).is_none_or(|tally| tally.frames == 0) {
-                continue;
-            }
-            let _ = self.walk(number, Order::Oldest, |key, meta| {
-                if meta.kind != kind || self.marked.contains_key(&key.1) != sending {
-                    return ControlFlow::Continue(());
-                }
-                if oldest.is_none_or(|(other, _)| key.1 < other.1) {
-                    oldest = Some((key, *meta));
-                }
-                ControlFlow::Break(())
-            });
-        }
-        oldest
-    }
-
-    /// Writes what waits; what cannot be written goes on waiting, within its bound.
-    fn flush(&mut self) {
-        self.make_room(self.budget);
-        // An attempt on a large file reads all of it; so attempts are spaced by what they cost.
-        let too_soon = self.failed.is_some_and(|(when, took)| {
-            took > Duration::from_millis(50) && when.elapsed() < took.saturating_mul(10)
-        });
-        if !self.memory_only && !too_soon {
-            let started = Instant::now();
-            for _ in 0..4 {
-                match self.write() {
-                    Ok(()) => {
-                        self.failed = None;
-                        break;
-                    }
-                    Err(error) => {
-                        let full = self.file.as_ref().is_some_and(StateFile::is_full);
-                        self.fail(error, started.elapsed());
-                        if !full {
-                            break;
-                        }
-                        // Pages lie less densely than was reckoned with.
-                        self.budget = (self.budget - self.budget / 16).max(self.place.limit / 8);
-                        self.make_room(self.cost() - self.cost() / 8);
-                    }
-                }
-            }
-        }
-        while self.waiting_bytes > IN_MEMORY {
-            let waiting = || self.waiting.frames.iter().map(|(key, (meta, _))| (key.1, *key, *meta));
-            let idle = waiting().filter(|(id, ..)| !self.marked.contains_key(id)).min_by_key(|(id, ..)| *id);
-            let Some((_, key, meta)) = idle.or_else(|| waiting().min_by_key(|(id, ..)| *id)) else { break };
-            self.give_up(key, &meta, Cause::Full);
-        }
-        if self.memory_only {
-            self.waiting.removed.clear();
-            self.waiting.marks.clear();
-            self.dropped.clear();
-        }
-    }
-
-    fn write(&mut self) -> Result<(), String> {
-        self.reopen()?;
-        let mut missing = None;
-        if let Some(file) = self.file.take_if(|file| !file.is_in_place()) {
-            match file.put_back() {
-                Ok(()) => self.reopen()?,
-                Err((file, why)) => {
-                    self.file = Some(file);
-                    missing = Some(why);
-                }
-            }
-        }
-        let Some(file) = &self.file else { return Ok(()) };
-        let describe = |error| describe(&self.place.path, error);
-        if !self.dropped.is_empty() {
-            // Apart and first: pages are free when the transaction that freed them has ended.
-            let removed = std::mem::take(&mut self.dropped);
-            let changes = Changes { removed, ..Changes::default() };
-            let written = file.write(&changes, self.next_id);
-            if let Err(error) = written {
-                self.dropped = changes.removed;
-                return Err(describe(error));
-            }
-        }
-        if !self.waiting.is_empty() {
-            file.write(&self.waiting, self.next_id).map_err(describe)?;
-            self.waiting = Changes::default();
-            self.waiting_bytes = 0;
-        }
-        self.trouble = missing;
-        Ok(())
-    }
-
-    /// Opens the file again after a failure.
-    fn reopen(&mut self) -> Result<(), String> {
-        if self.file.is_some() {
-            return Ok(());
-        }
-        match StateFile::open(&self.place) {
-            Ok((file, aside)) => {
-                if let Some((path, why)) = aside {
-                    tracing::error!("the state file was set aside as {}: {why}", path.display());
-                }
-                self.file = Some(file);
-                let before = std::mem::take(&mut self.queues);
-                self.recount().map_err(|error| describe(&self.place.path, error))?;
-                self.tell_missing(&before);
-                Ok(())
-            }
-            Err(Refusal::Locked) => Err(format!(
-                "the state file {} is in use by another vpcwatch; stop that one",
-                self.place.path.display()
-            )),
-            Err(Refusal::Disk(why)) => Err(why),
-        }
-    }
-
-    /// Counts anew what is in the file and what waits.
-    fn recount(&mut self) -> Result<(), redb::Error> {
-        let Some(file) = &self.file else { return Ok(()) };
-        let (next_id, mut names) = file.names()?;
-        self.next_id = self.next_id.max(next_id);
-        // Known before, and not in a file that was begun anew.
-        for (destination, &number) in &self.numbers {
-            if !names.iter().any(|(known, _)| *known == number) {
-                self.waiting.destinations.insert(number, destination.clone());
-                names.push((number, destination.clone()));
-            }
-        }
-        self.queues.clear();
-        for (number, destination) in names {
-            self.name(number, destination);
-        }
-        for number in self.queues.keys().copied().collect::<Vec<_>>() {
-            let mut tallies = [Tally::default(); Kind::ALL.len()];
-            self.walk(number, Order::Oldest, |_, meta| {
-                tallies.get_mut(meta.kind as usize).into_iter().for_each(|tally| tally.add(meta));
-                ControlFlow::Continue(())
-            })?;
-            if let Some(queue) = self.queues.get_mut(&number) {
-                queue.tallies = tallies;
-            }
-        }
-        Ok(())
-    }
-
-    /// Tells what was counted before and is not there any more.
-    fn tell_missing(&mut self, before: &BTreeMap<u32, Queue>) {
-        for (&number, queue) in before {
-            for (kind, was) in Kind::ALL.into_iter().zip(queue.tallies) {
-                let now = self.tally(number, kind).map_or(0, |tally| tally.records);
-                if let (Some((oldest, newest)), true) = (was.span, was.records > now) {
-                    let meta = Meta { kind, records: 0, bytes: 0, oldest, newest };
-                    self.tell(number, &meta, Cause::Damaged, was.records - now);
-                }
-            }
-        }
-    }
-
-    /// A failed access: redb refuses all after it, so the file is closed, to be opened again with the next write.
-    fn fail(&mut self, why: String, took: Duration) {
-        self.file = None;
-        self.failed = Some((Instant::now(), took));
-        self.trouble = Some(why);
-    }
-
-    fn fail_reading(&mut self, error: redb::Error) {
-        let why = describe(&self.place.path, error);
-        self.fail(why, Duration::ZERO);
-    }
-}
-
-fn describe(path: &Path, error: redb::Error) -> String {
-    match error {
-        redb::Error::Io(error) => file::cure(path, &error),
-        error => {
-            format!("the state file {} cannot be used: {error}; vpcwatch goes on trying", path.display())
-        }
-    }
 }
 
 fn ordered<'a, T>(
@@ -924,3 +520,6 @@ fn ordered<'a, T>(
         Order::Newest => Box::new(rows.rev()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -340,7 +340,10 @@ impl Site for State {
         };
         answer.number = number;
         answer.headers.push(("Date", protocol::http_date(now)));
-        answer.headers.push(("x-amzn-RequestId", format!("00000000-0000-4000-8000-{number:012}")));
+        // A page of somebody else in between has no number of AWS.
+        if answer.headers.iter().all(|(_, value)| value != "text/html") {
+            answer.headers.push(("x-amzn-RequestId", format!("00000000-0000-4000-8000-{number:012}")));
+        }
         // Set before it is sent, so that who has the answer finds it here; taken back if it is lost.
         request.status = Some(answer.status);
         self.done(request);
