@@ -120,6 +120,7 @@ fn datum(minute: u32, number: u32) -> MetricDatum {
         counts: vec![1.0; 60],
         unit: Cow::Borrowed("Count"),
         storage_resolution: 60,
+        urgent: false,
     }
 }
 

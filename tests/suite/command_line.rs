@@ -206,13 +206,6 @@ fn signals_stop_a_run_which_prints_its_open_interval() {
 }
 
 #[test]
-fn what_is_not_there_yet_is_said() {
-    let output = agent::run(&["run"]);
-    assert_eq!(printed(&output, 1), "");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("--dry-run"));
-}
-
-#[test]
 fn wrong_arguments_are_a_usage_error() {
     for arguments in [&["rum"][..], &["run", "--for", "soon"], &["sample", "--set", "x"], &[]] {
         printed(&agent::run(arguments), 2);

@@ -107,6 +107,12 @@ fn data_flows_one_way() {
 }
 
 #[test]
+fn only_the_rim_knows_the_sdk() {
+    let rim = ["aws/", "sinks/cloudwatch_metrics.rs", "sinks/cloudwatch_logs.rs", "host/identity.rs"];
+    forbid(&[], &rim, &["aws_sdk", "aws_config", "aws_smithy"], "types of the AWS SDK");
+}
+
+#[test]
 fn unsafe_is_in_one_place() {
     forbid(&[], &["host/ethtool.rs"], &["unsafe"], "unsafe code");
 }
@@ -115,7 +121,7 @@ fn unsafe_is_in_one_place() {
 fn only_app_starts_threads_and_tasks() {
     forbid(
         &[],
-        &["app.rs"],
+        &["app/"],
         &["tokio::spawn", "thread::Builder", "thread::spawn", "spawn_blocking", "JoinSet"],
         "threads and tasks",
     );
