@@ -126,7 +126,7 @@ impl Agent {
         let stages = async {
             let sample = sample_each_second(sampling, events.clone(), stopped.clone());
             let process = process(pipeline, incoming, records, clock, &server_clock, &board);
-            let (_, _, delivered) =
+            let ((), (), delivered) =
                 tokio::join!(sample, process, outlet.run(events, outgoing, stopped.clone()));
             delivered
         };
@@ -157,13 +157,12 @@ impl Agent {
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            result = timeout(DEADLINE, &mut stages) => match result {
-                Ok(result) => result.map(|()| End::Stopped),
-                Err(_) => {
+            result = timeout(DEADLINE, &mut stages) => {
+                if result.is_err() {
                     tracing::info!("what was not sent stays in the state file, and goes out at the next start");
-                    Ok(End::Stopped)
                 }
-            },
+                result.unwrap_or(Ok(())).map(|()| End::Stopped)
+            }
             () = waiting => Ok(End::Interrupted),
             () = signals.stop() => Ok(End::Interrupted),
         }

@@ -39,6 +39,19 @@ pub enum Failure {
     Exists,
 }
 
+impl Failure {
+    /// What happened, for people.
+    pub fn why(&self) -> &str {
+        match self {
+            Failure::Retry { why, .. }
+            | Failure::Rejected { why }
+            | Failure::Waiting { why }
+            | Failure::Missing { why } => why,
+            Failure::Exists => "it is there already",
+        }
+    }
+}
+
 /// Error codes that say that the request itself is wrong. Everything else is tried again: data is dropped only when it
 /// is proven invalid. `PutMetricData`'s and `PutLogEvents`' own, and those of every AWS service:
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CommonErrors.html>.

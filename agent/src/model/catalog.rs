@@ -230,7 +230,7 @@ pub const CATALOG: &[Metric] = &[
     row(Agent, Full, "agent_publish_latency", Milliseconds, Gauge(|s| float(delivery(s, |d| d.publish_latency_ms))), "time that CloudWatch took to take metrics, last time"),
     row(Agent, Full, "agent_state_file_bytes", Bytes, Gauge(|s| float(delivery(s, |d| Some(d.state_file_bytes)))), "size of the state file"),
     row(Agent, Full, "agent_backlog_age", Seconds, Gauge(|s| float(delivery(s, |d| d.oldest_seconds))), "age of the oldest record that waits to be sent"),
-    row(Agent, Full, "agent_clock_offset", Seconds, Gauge(|s| clock_offset(s)), "how far this host's clock is from CloudWatch's, as far as timestamps are corrected by it").sparse(),
+    row(Agent, Full, "agent_clock_offset", Seconds, Gauge(clock_offset), "how far this host's clock is from CloudWatch's, as far as timestamps are corrected by it").sparse(),
     row(Agent, Full, "agent_socket_walk_age", Seconds, Gauge(|s| Some(millis(s.tcp.as_ref()?.age_ms))), "age of the socket counts: walks over many sockets are spaced to stay in budget"),
 ];
 

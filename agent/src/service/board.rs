@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::gaps::Gaps;
+use super::gaps::{Gap, Gaps};
 use crate::model::meters::{Loss, Meters};
 use crate::model::spool::{Destination, Entry, Kind};
 use crate::store::{Cause, Shed};
@@ -84,11 +84,7 @@ impl Board {
     }
 
     /// Gap records that are due, rendered by `render`.
-    pub fn gap_entries(
-        &self,
-        now_ms: i64,
-        render: impl Fn(&super::gaps::Gap) -> Option<Entry>,
-    ) -> Vec<Entry> {
-        self.state().gaps.due(now_ms).iter().filter_map(render).collect()
+    pub fn gap_entries(&self, now_ms: i64, render: impl Fn(&Gap) -> Entry) -> Vec<Entry> {
+        self.state().gaps.due(now_ms).iter().map(render).collect()
     }
 }

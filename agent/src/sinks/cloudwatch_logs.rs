@@ -82,11 +82,8 @@ impl CloudWatchLogs {
         if let Err(error) = request.send().await
             && !self.told_of_retention.swap(true, Ordering::Relaxed)
         {
-            let why = match classify(&error, SET_RETENTION) {
-                Failure::Retry { why, .. } | Failure::Rejected { why } | Failure::Waiting { why } => why,
-                Failure::Missing { why } => why,
-                Failure::Exists => String::new(),
-            };
+            let failure = classify(&error, SET_RETENTION);
+            let why = failure.why();
             tracing::warn!("log group {group} was made, but is kept for ever and not for {days} days: {why}");
         }
     }
@@ -121,9 +118,9 @@ impl Sink for CloudWatchLogs {
     const LIMITS: Limits = Limits {
         records: 10_000,
         bytes: 1_048_576,
-        span: Duration::from_secs(86_400 - 60),
-        age: Duration::from_secs(14 * 86_400 - 600),
-        ahead: Duration::from_secs(2 * 3600 - 600),
+        span: Duration::from_mins(24 * 60 - 1),
+        age: Duration::from_mins(14 * 24 * 60 - 10),
+        ahead: Duration::from_mins(2 * 60 - 10),
     };
 
     fn unpack(payload: Payload) -> Vec<StoredEvent> {

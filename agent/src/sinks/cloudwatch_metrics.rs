@@ -37,8 +37,8 @@ impl Sink for CloudWatchMetrics {
         // Data of one request may be of any times.
         span: Duration::MAX,
         // Two weeks back, less what a request may wait on its way.
-        age: Duration::from_secs(14 * 86_400 - 600),
-        ahead: Duration::from_secs(2 * 3600 - 600),
+        age: Duration::from_mins(14 * 24 * 60 - 10),
+        ahead: Duration::from_mins(2 * 60 - 10),
     };
 
     fn unpack(payload: Payload) -> Vec<MetricDatum> {

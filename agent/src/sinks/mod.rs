@@ -3,7 +3,6 @@
 
 pub mod cloudwatch_logs;
 pub mod cloudwatch_metrics;
-mod correction;
 pub mod deliver;
 pub mod spool;
 pub mod stdout;

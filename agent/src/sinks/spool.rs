@@ -99,7 +99,7 @@ fn add(entries: &mut Vec<Entry>, era: &ClockEra, record: Record) {
 }
 
 /// A gap record: beside the events that are missing, or, for metrics, in the samples' stream.
-fn gap_entry(gap: &Gap, metrics_to: &Destination) -> Option<Entry> {
+fn gap_entry(gap: &Gap, metrics_to: &Destination) -> Entry {
     let destination = match &gap.destination {
         Destination::Metrics { .. } => metrics_to.clone(),
         logs @ Destination::Logs { .. } => logs.clone(),
@@ -119,5 +119,5 @@ fn gap_entry(gap: &Gap, metrics_to: &Destination) -> Option<Entry> {
     tracing::warn!("{}: {} records lost: {}", place(&gap.destination), gap.records, gap.cause.as_str());
     let event = StoredEvent { timestamp: wall(), message: message.to_string() };
     let kind = if gap.kind == Kind::Metrics { Kind::Logs } else { gap.kind };
-    Some(Entry { destination, kind, era: ClockEra::default(), payload: Payload::Logs(vec![event]) })
+    Entry { destination, kind, era: ClockEra::default(), payload: Payload::Logs(vec![event]) }
 }

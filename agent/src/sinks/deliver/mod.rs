@@ -6,23 +6,29 @@
 //! - A destination that fails waits alone, longer each time; others go on.
 //! - Frames are marked before they are written to the network: after a crash it is known which may arrive twice.
 
+mod correction;
+mod requests;
+mod schedule;
+
 use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::correction::correction_ms;
 use crate::aws::{Failure, ServerClock};
 use crate::host::clock::{EraClock, wall};
 use crate::model::meters::Loss;
-use crate::model::spool::{ClockEra, Destination, Entry, Frame, Kind, Payload};
+use crate::model::spool::{Destination, Kind, Payload};
 use crate::service::board::Board;
 use crate::store::service::{StoreGone, StoreHandle};
 use crate::store::{Order, TakeLimits};
+use requests::{Item, Parted, entries, items, part, shifted};
+
+pub use schedule::Schedule;
 
 /// What one request may carry, from the service's documentation.
 #[derive(Debug, Clone, Copy)]
@@ -79,35 +85,6 @@ pub trait Sink: Debug {
     async fn reconnect(&self);
 }
 
-/// When metrics and logs are flushed: at one second of each interval, another for each host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Schedule {
-    interval_ms: i64,
-    offset_ms: i64,
-}
-
-/// An interval is closed by the first snapshot after its end, and stored: before that there is nothing to flush.
-const CLOSED_AFTER_MS: i64 = 2_000;
-
-impl Schedule {
-    /// The schedule of the host of that name.
-    pub fn of(name: &str, interval_seconds: u32) -> Self {
-        use std::hash::{DefaultHasher, Hash, Hasher};
-        let mut hasher = DefaultHasher::new();
-        name.hash(&mut hasher);
-        let interval_ms = i64::from(interval_seconds.max(1)) * 1000;
-        let room = u64::try_from(interval_ms - CLOSED_AFTER_MS).unwrap_or(0);
-        let spread = hasher.finish().checked_rem(room).and_then(|ms| i64::try_from(ms).ok());
-        Schedule { interval_ms, offset_ms: spread.map_or(0, |ms| ms + CLOSED_AFTER_MS) }
-    }
-
-    /// From `now` to the next flush: more than nothing, and at most an interval.
-    fn until_flush(&self, now: Timestamp) -> Duration {
-        let past = (now.as_millisecond() - self.offset_ms).rem_euclid(self.interval_ms);
-        Duration::from_millis(u64::try_from(self.interval_ms - past).unwrap_or(1))
-    }
-}
-
 /// Between two requests of a backlog: a day's metrics and a million log lines are through in two minutes, and a fleet
 /// that comes back from an outage stays far below the quotas.
 const BACKLOG_PAUSE: Duration = Duration::from_millis(500);
@@ -130,14 +107,6 @@ struct Wait {
     /// Told to the operator; told again when it changes.
     told: std::mem::Discriminant<Failure>,
     reconnect: bool,
-}
-
-/// A record on its way, with what it takes to put it back as it was.
-#[derive(Debug, Clone)]
-struct Item<R> {
-    record: R,
-    shift_ms: i64,
-    era: Arc<ClockEra>,
 }
 
 /// How a batch fared.
@@ -314,12 +283,10 @@ impl<S: Sink> Deliver<S> {
 
     /// Waits, alone and longer each time; says so once.
     fn failed(&mut self, destination: &Destination, failure: &Failure) {
-        let (why, throttled, (first, longest)) = match failure {
-            Failure::Retry { why, throttled, .. } => (why.as_str(), *throttled, RETRY),
-            Failure::Waiting { why } => (why.as_str(), false, WAITING),
-            Failure::Missing { why } | Failure::Rejected { why } => (why.as_str(), false, RETRY),
-            Failure::Exists => ("made by someone else", false, RETRY),
-        };
+        let why = failure.why();
+        let throttled = matches!(failure, Failure::Retry { throttled: true, .. });
+        let is_waiting = matches!(failure, Failure::Waiting { .. });
+        let (first, longest) = if is_waiting { WAITING } else { RETRY };
         self.behind.insert(destination.clone());
         let kind = std::mem::discriminant(failure);
         let before = self.waits.get(destination);
@@ -333,14 +300,15 @@ impl<S: Sink> Deliver<S> {
             meters.throttled += u64::from(throttled);
         });
         let wait = first.saturating_mul(1 << (failures - 1).min(10)).min(longest).mul_f64(jitter());
-        let reconnect = matches!(failure, Failure::Waiting { .. } | Failure::Retry { expired: true, .. });
+        let reconnect = is_waiting || matches!(failure, Failure::Retry { expired: true, .. });
         let until = Instant::now() + wait;
         self.waits.insert(destination.clone(), Wait { until, failures, told: kind, reconnect });
     }
 
     /// Sheds what CloudWatch would refuse for its age.
     async fn expire(&mut self) -> Result<(), StoreGone> {
-        let before = now(&self.server_clock).saturating_sub(signed(S::LIMITS.age)).unwrap_or(Timestamp::MIN);
+        let age = i64::try_from(S::LIMITS.age.as_millis()).unwrap_or(i64::MAX);
+        let before = shifted(now(&self.server_clock), -age);
         for (destination, _, _) in self.pending().await? {
             let which = move |other: &Destination, _| *other == destination;
             self.board.shed(self.store.expire(which, before).await?);
@@ -355,19 +323,23 @@ impl<S: Sink> Deliver<S> {
         let Some(kind) = frames.first().map(|frame| frame.entry.kind) else { return Ok(Progress::Nothing) };
         let ids: Vec<u64> = frames.iter().map(|frame| frame.id).collect();
         self.store.sending(ids.clone()).await?;
-        let items = self.items(frames);
-        let mut left: Vec<Vec<Item<S::Record>>> = self.requests(destination, kind, items);
+        let items = items::<S>(frames, &self.era.now(self.server_clock.offset_ms()));
+        let Parted { requests: mut left, lost } = part::<S>(items, now(&self.server_clock));
+        lost.iter().for_each(|(item, cause)| self.lose(destination, kind, item, *cause));
         left.reverse();
-        let (mut settled_any, mut probes, mut failure) = (false, 0, None);
+        let (mut settled_any, mut probes, mut failure) = (!lost.is_empty(), 0, None);
         while let Some(request) = left.pop() {
             match self.send(destination, kind, &request).await {
                 Ok(()) => settled_any = true,
                 Err(Failure::Rejected { why }) => {
                     settled_any = true;
                     probes += 1;
-                    match halves(request) {
-                        Err(bad) => bad.iter().for_each(|bad| self.reject(destination, kind, bad, &why)),
-                        Ok((first, second)) => left.extend([second, first]),
+                    if let [bad] = request.as_slice() {
+                        self.reject(destination, kind, bad, &why);
+                    } else {
+                        let mut first = request;
+                        let second = first.split_off(first.len() / 2);
+                        left.extend([second, first]);
                     }
                     if probes >= PROBES {
                         break;
@@ -384,76 +356,13 @@ impl<S: Sink> Deliver<S> {
         if !settled_any && failure.is_some() {
             self.store.unsent(ids).await?;
         } else {
-            self.store.settle(ids, entries::<S>(destination, kind, leftover.clone())).await?;
+            self.store.settle(ids, entries::<S>(destination, kind, leftover)).await?;
         }
-        Ok(match failure {
-            Some(failure) => Progress::Failed(failure),
-            None => {
-                let waiting = self.pending().await?;
-                Progress::Settled { more: waiting.iter().any(|(other, _, _)| other == destination) }
-            }
-        })
-    }
-
-    /// Records with their times corrected, oldest first.
-    fn items(&mut self, frames: Vec<Frame>) -> Vec<Item<S::Record>> {
-        let offset_ms = self.server_clock.offset_ms();
-        let now = self.era.now(offset_ms);
-        let mut items = Vec::new();
-        for frame in frames {
-            let shift_ms = correction_ms(&frame.entry.era, &now);
-            let era = Arc::new(frame.entry.era);
-            for mut record in S::unpack(frame.entry.payload) {
-                shift(S::time(&mut record), shift_ms);
-                items.push(Item { record, shift_ms, era: Arc::clone(&era) });
-            }
+        if let Some(failure) = failure {
+            return Ok(Progress::Failed(failure));
         }
-        items.sort_by_key(|item| *S::time(&mut item.record.clone()));
-        items
-    }
-
-    /// Parts records into requests. What no request may carry is given up here, and counted.
-    fn requests(
-        &self,
-        destination: &Destination,
-        kind: Kind,
-        items: Vec<Item<S::Record>>,
-    ) -> Vec<Vec<Item<S::Record>>> {
-        let now = now(&self.server_clock);
-        let oldest = now.saturating_sub(signed(S::LIMITS.age)).unwrap_or(Timestamp::MIN);
-        let newest = now.saturating_add(signed(S::LIMITS.ahead)).unwrap_or(Timestamp::MAX);
-        let mut requests: Vec<Vec<Item<S::Record>>> = Vec::new();
-        let (mut bytes, mut from) = (0, Timestamp::MIN);
-        for mut item in items {
-            let (time, size) = (*S::time(&mut item.record), S::bytes(&item.record));
-            let refused = match time {
-                time if time < oldest => Some(Loss::TooOld),
-                time if time > newest => Some(Loss::TooNew),
-                _ if size > S::LIMITS.bytes => Some(Loss::Rejected),
-                _ => None,
-            };
-            if let Some(cause) = refused {
-                self.lose(destination, kind, &item, cause);
-                continue;
-            }
-            let fits = requests.last().is_some_and(|request| {
-                let span = time.duration_since(from);
-                request.len() < S::LIMITS.records
-                    && bytes + size <= S::LIMITS.bytes
-                    && span.unsigned_abs() < S::LIMITS.span
-            });
-            match requests.last_mut().filter(|_| fits) {
-                Some(request) => {
-                    request.push(item);
-                    bytes += size;
-                }
-                None => {
-                    requests.push(vec![item]);
-                    (bytes, from) = (size, time);
-                }
-            }
-        }
-        requests
+        let waiting = self.pending().await?;
+        Ok(Progress::Settled { more: waiting.iter().any(|(other, _, _)| other == destination) })
     }
 
     async fn send(
@@ -525,47 +434,9 @@ pub fn place(destination: &Destination) -> String {
     }
 }
 
-/// Two halves, or the one record that there is.
-fn halves<R>(mut request: Vec<Item<R>>) -> Result<(Vec<Item<R>>, Vec<Item<R>>), Option<Item<R>>> {
-    if request.len() < 2 {
-        return Err(request.pop());
-    }
-    let second = request.split_off(request.len() / 2);
-    Ok((request, second))
-}
-
-/// What is left, as it was put in.
-fn entries<S: Sink>(destination: &Destination, kind: Kind, items: Vec<Item<S::Record>>) -> Vec<Entry> {
-    let mut entries: Vec<(Arc<ClockEra>, Vec<S::Record>)> = Vec::new();
-    for mut item in items {
-        shift(S::time(&mut item.record), -item.shift_ms);
-        match entries.last_mut().filter(|(era, _)| *era == item.era) {
-            Some((_, records)) => records.push(item.record),
-            None => entries.push((item.era, vec![item.record])),
-        }
-    }
-    let entry = |(era, records): (Arc<ClockEra>, Vec<S::Record>)| Entry {
-        destination: destination.clone(),
-        kind,
-        era: ClockEra::clone(&era),
-        payload: S::pack(records),
-    };
-    entries.into_iter().map(entry).collect()
-}
-
-fn shift(time: &mut Timestamp, ms: i64) {
-    *time = time.saturating_add(SignedDuration::from_millis(ms)).unwrap_or(*time);
-}
-
-fn signed(duration: Duration) -> SignedDuration {
-    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
-}
-
 /// The time by CloudWatch's clock.
 fn now(clock: &ServerClock) -> Timestamp {
-    let mut now = wall();
-    shift(&mut now, clock.offset_ms());
-    now
+    shifted(wall(), clock.offset_ms())
 }
 
 /// From a half to the whole: hosts that failed together do not come back together.
