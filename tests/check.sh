@@ -3,16 +3,19 @@
 #
 #   tests/check.sh                    all of it; as root, for the system tier makes network namespaces
 #   tests/check.sh --without-system   all but the system tier
+#   tests/check.sh --without-moto     all but what is read back from moto, which pip installs below target/
 #
 # Installs what it needs by apt where it is missing and this is root; else says what is missing.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
 system=1
+moto=1
 for argument; do
   case $argument in
     --without-system) system=0 ;;
-    *) sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    --without-moto) moto=0 ;;
+    *) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
   esac
 done
 
@@ -34,6 +37,18 @@ if [ "$system" = 1 ]; then
   [ "$(id -u)" = 0 ] || { echo "the system tier needs root: run as root, or leave it out with --without-system" >&2; exit 1; }
   need 'command -v ip && command -v ss' iproute2
 fi
+# A Python that can make virtual environments: the first on the PATH may be one that cannot (pyenv's, with no version chosen),
+# and Debian's own cannot before python3-venv is installed (it has venv, but not ensurepip).
+python_with_venv() {
+  local python
+  for python in python3 /usr/bin/python3; do
+    "$python" -c 'import ensurepip, ssl, sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || continue
+    echo "$python"
+    return
+  done
+  return 1
+}
+[ "$moto" = 0 ] || need python_with_venv python3-venv
 
 results=()
 passed=0
@@ -52,11 +67,34 @@ check() {
   fi
 }
 
+# Makes the virtual environment, unless there is one of the same requirements that still runs.
+moto_environment() {
+  local venv=$1 requirements=tests/stand_ins/requirements.txt
+  { cmp $requirements "$venv/installed.txt" && "$venv/bin/python" -c 'import boto3, cbor2, moto'; } >/dev/null 2>&1 && return
+  echo "installing moto in $venv (130 MB)"
+  rm -rf "$venv"
+  "$(python_with_venv)" -m venv "$venv" &&
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary :all: -r $requirements &&
+    cp $requirements "$venv/installed.txt" && return
+  echo "moto cannot be installed: see above; tests/check.sh --without-moto does without" >&2
+  return 1
+}
+moto() {
+  local venv=$PWD/target/moto-venv
+  moto_environment "$venv" &&
+    VPCWATCH_MOTO_PYTHON=$venv/bin/python cargo test --locked --quiet -p vpcwatch-tests --test suite -- moto::
+}
+
 check "format" cargo fmt --all --check
 check "clippy, no warnings" cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
 check "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items --quiet
 check "unit tests" cargo test --locked --quiet -p vpcwatch
-check "suite" cargo test --locked --quiet -p vpcwatch-tests -- --skip system::
+check "suite" cargo test --locked --quiet -p vpcwatch-tests -- --skip system:: --skip moto::
+if [ "$moto" = 1 ]; then
+  check "moto" moto
+else
+  results+=("left out        moto, as asked")
+fi
 if [ "$system" = 1 ]; then
   check "system tier" cargo test --locked --quiet -p vpcwatch-tests --test suite -- system::
 else

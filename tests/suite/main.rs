@@ -1,7 +1,8 @@
 //! The suite: vpcwatch as its user meets it.
 //!
-//! All but [`system`] run anywhere. `system` needs root and iproute2, makes its own network namespaces, and fails where
-//! it cannot: leave it out with `-- --skip system::`.
+//! All but [`system`] and [`moto`] run anywhere. `system` needs root and iproute2, makes its own network namespaces, and
+//! fails where it cannot: leave it out with `-- --skip system::`. `moto` needs what `tests/check.sh` installs:
+//! `-- --skip moto::`.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod agent;
@@ -12,6 +13,7 @@ mod documents;
 mod fakes;
 mod floods;
 mod invariants;
+mod moto;
 mod recordings;
 mod roots;
 mod system;
