@@ -207,8 +207,7 @@ fn growth_adds_up_to_what_the_kernel_counted() {
     let copied = Command::new("cp").arg("-r").arg(fixture("kernel-6.18")).arg(&root).status().unwrap();
     assert!(copied.success());
     // It is stopped before; should this test fail, it ends by itself.
-    let mut command =
-        sending(&moto, folder.path(), &root, &["--for", "1m", "--set", "identity.host=web-1"]);
+    let mut command = sending(&moto, folder.path(), &root, &["--for", "1m", "--set", "identity.host=web-1"]);
     as_user(&mut command);
     let agent = command.stderr(Stdio::piped()).spawn().unwrap();
 
