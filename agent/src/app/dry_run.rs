@@ -2,7 +2,6 @@
 
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -10,7 +9,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use super::{
-    EVENTS, End, Ended, PATIENCE, Sampling, host_name, on_a_thread, on_one_thread, sample_each_second,
+    EVENTS, End, PATIENCE, Recording, Sampling, each, host_name, on_a_thread, on_one_thread,
+    sample_each_second,
 };
 use crate::aws::{Aws, AwsSettings};
 use crate::config::Config;
@@ -20,9 +20,7 @@ use crate::host::paths::Paths;
 use crate::model::event::Event;
 use crate::model::identity::Identity;
 use crate::model::record::Record;
-use crate::model::snapshot::Snapshot;
 use crate::pipeline::Pipeline;
-use crate::replay::Recorder;
 use crate::service::signals::Signals;
 use crate::sinks::stdout::{Output, Stdout};
 
@@ -82,7 +80,7 @@ impl DryRun {
         let mut signals = Signals::listen()?;
         let facts = HostFacts::of(&self.paths);
         let identity = identity(&self.config, &self.paths, &facts).await;
-        let to_record = self.record.map(|path| Recorder::create(&path, facts.clone())).transpose()?;
+        let mut recording = Recording::start(self.record, || facts.clone())?;
         let mut stdout = Stdout::new(self.output, anstream::stdout(), heading(&identity, &facts));
 
         let (stop, stopped) = watch::channel(false);
@@ -90,13 +88,7 @@ impl DryRun {
         let (records, outgoing) = mpsc::channel(RECORDS);
         let print = move |record| stdout.show(&record).context("failed to write to standard output");
         let mut printed = on_a_thread("stdout", move || each(outgoing, print))?;
-        let (mut snapshots_to, mut recorded) = (None, Ended(None));
-        if let Some(mut recorder) = to_record {
-            let (to, snapshots) = mpsc::channel(EVENTS);
-            snapshots_to = Some(to);
-            let record = move |snapshot: Arc<Snapshot>| Ok(recorder.snapshot(&snapshot)?);
-            recorded = on_a_thread("recording", move || each(snapshots, record))?;
-        }
+        let (snapshots_to, mut recorded) = (recording.snapshots.take(), recording.ended);
         let stages = async {
             let (_rules, rules) = watch::channel(self.config.interfaces);
             let sampling = Sampling { paths: self.paths, rules, board: None, recording: snapshots_to };
@@ -182,17 +174,6 @@ fn quiet_if_reader_left(result: anyhow::Result<()>) -> anyhow::Result<()> {
         error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
     };
     result.or_else(|error| if left(&error) { Ok(()) } else { Err(error) })
-}
-
-/// Writes what comes, until no more comes.
-fn each<T>(
-    mut incoming: mpsc::Receiver<T>,
-    mut write: impl FnMut(T) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    while let Some(item) = incoming.blocking_recv() {
-        write(item)?;
-    }
-    Ok(())
 }
 
 async fn sleep_or_forever(duration: Option<Duration>) {

@@ -5,7 +5,10 @@
 mod agent;
 mod delivery;
 mod dry_run;
+mod outlet;
+mod who;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +23,7 @@ use crate::host::facts::HostFacts;
 use crate::host::paths::Paths;
 use crate::model::event::Event;
 use crate::model::snapshot::Snapshot;
+use crate::replay::Recorder;
 use crate::sampler::Sampler;
 use crate::service::board::Board;
 use crate::sources::{self, InterfaceRules};
@@ -149,4 +153,35 @@ fn on_a_thread(
     };
     std::thread::Builder::new().name(name.into()).spawn(run).context("failed to start a thread")?;
     Ok(Ended(Some(result)))
+}
+
+/// Writes what comes, until no more comes.
+fn each<T>(
+    mut incoming: mpsc::Receiver<T>,
+    mut write: impl FnMut(T) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    while let Some(item) = incoming.blocking_recv() {
+        write(item)?;
+    }
+    Ok(())
+}
+
+/// A recording, if there is to be one.
+struct Recording {
+    /// Where snapshots go.
+    snapshots: Option<mpsc::Sender<Arc<Snapshot>>>,
+    /// How its thread ended.
+    ended: Ended,
+}
+
+impl Recording {
+    /// Begins the file at `path`.
+    fn start(path: Option<PathBuf>, facts: impl FnOnce() -> HostFacts) -> anyhow::Result<Self> {
+        let Some(path) = path else { return Ok(Recording { snapshots: None, ended: Ended(None) }) };
+        let mut recorder = Recorder::create(&path, facts())?;
+        let (to, snapshots) = mpsc::channel::<Arc<Snapshot>>(EVENTS);
+        let record = move |snapshot: Arc<Snapshot>| Ok(recorder.snapshot(&snapshot)?);
+        let ended = on_a_thread("recording", move || each(snapshots, record))?;
+        Ok(Recording { snapshots: Some(to), ended })
+    }
 }

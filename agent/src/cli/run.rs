@@ -22,7 +22,7 @@ pub(super) struct Run {
     #[arg(long = "for", value_name = "DURATION", value_parser = some_time)]
     stop_after: Option<Duration>,
     /// How a dry run prints
-    #[arg(long, value_enum, default_value_t = Format::Table)]
+    #[arg(long, value_enum, default_value_t = Format::Table, requires = "dry")]
     output: Format,
     /// Record every snapshot to this file, for replay
     #[arg(long, value_name = "FILE")]
@@ -55,8 +55,8 @@ impl Run {
         let config = self.common.load()?;
         let paths = self.common.paths()?;
         if !self.dry {
-            let (layers, stop_after) = (self.common.layers(), self.stop_after);
-            return Ok(code(Agent { config, layers, paths, stop_after }.run()?));
+            let (layers, stop_after, record) = (self.common.layers(), self.stop_after, self.record);
+            return Ok(code(Agent { config, layers, paths, stop_after, record }.run()?));
         }
         let output = match self.output {
             Format::Table => Output::Table,
