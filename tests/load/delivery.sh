@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 minutes=${1:-10}
 cargo build --locked --quiet --profile packaged -p vpcwatch
-cargo build --locked --quiet --release -p vpcwatch-tests --bin fake-aws --bin fill-backlog
+cargo build --locked --quiet -p vpcwatch-tests --bin fake-aws --bin fill-backlog
 agent=$PWD/target/packaged/vpcwatch
 work=$(mktemp -d)
 cleanup() { jobs -p | xargs -r kill 2>/dev/null || true; rm -rf "$work"; }
@@ -17,7 +17,7 @@ ticks() { awk '{ sub(/.*\) /, ""); print $12 + $13 }' "/proc/$1/stat"; }
 
 openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost \
   -addext basicConstraints=critical,CA:FALSE -keyout "$work/key.pem" -out "$work/cert.pem" 2>/dev/null
-target/release/fake-aws >"$work/requests" &
+target/debug/fake-aws >"$work/requests" &
 until grep -q AWS_ENDPOINT_URL "$work/requests"; do sleep 0.1; done
 plain=$(sed -n 's/.*AWS_ENDPOINT_URL=.*:\([0-9]*\)$/\1/p' "$work/requests")
 secure=$((plain < 40000 ? plain + 20000 : plain - 20000))
@@ -52,7 +52,7 @@ kill $pid; wait $pid || true
 echo "== a backlog of 24 hours"
 mkdir "$work/backlog"
 owner=load
-target/release/fill-backlog "$work/backlog" "$owner"
+target/debug/fill-backlog "$work/backlog" "$owner"
 : >"$work/requests"
 begun=$SECONDS
 start "$work/backlog" --root "$PWD/tests/fixtures/kernel-6.18" --set identity.host=$owner --set publish.interval=1h

@@ -304,12 +304,13 @@ fn one_poison_among_a_thousand_is_isolated() {
     assert!(stderr.contains("poison") && stderr.contains("number 700"), "{stderr}");
 }
 
-#[test]
-fn killed_at_any_moment_nothing_stored_is_lost() {
+/// Kills a delivery `rounds` times; then lets it finish.
+#[track_caller]
+fn kill_again_and_again(rounds: u64, count: u64) {
     let (aws, folder) = (FakeAws::start().unwrap(), tempfile::tempdir().unwrap());
-    let (count, mut ambiguous, mut stored) = (4_000, 0, 0);
+    let (mut ambiguous, mut stored) = (0, 0);
     // Moments that repeat: an odd stride over the time that a run takes to start, store and send.
-    for round in 0..20u64 {
+    for round in 0..rounds {
         let mut program = numbered(&aws, folder.path(), count, None);
         std::thread::sleep(Duration::from_millis(20 + round * 37 % 200));
         program.signal(Signal::KILL);
@@ -320,9 +321,19 @@ fn killed_at_any_moment_nothing_stored_is_lost() {
         stored = last.map_or(stored, |last| last.parse::<u64>().unwrap().max(stored));
     }
     assert!(stored > 0, "nothing was stored before a kill: the moments are too early");
-    let (code, stdout, stderr) = numbered(&aws, folder.path(), count.max(stored), None).end();
+    let (code, stdout, stderr) = numbered(&aws, folder.path(), count, None).end();
     assert_eq!((code, told(&stdout, "lost")), (Some(0), 0), "{stderr}");
-    check_numbers(&aws, count, &[], ambiguous + told(&stdout, "ambiguous"));
+    ambiguous += told(&stdout, "ambiguous");
+    let doubled: u64 = arrived(&aws).iter().flat_map(BTreeMap::values).map(|times| times - 1).sum();
+    println!(
+        "{rounds} kills, {stored} of {count} numbers stored before the last: {doubled} records arrived twice, {ambiguous} were counted as ambiguous, none lost"
+    );
+    check_numbers(&aws, count, &[], ambiguous);
+}
+
+#[test]
+fn killed_at_any_moment_nothing_stored_is_lost() {
+    kill_again_and_again(20, 4_000);
 }
 
 #[test]
@@ -500,4 +511,92 @@ fn a_second_signal_ends_at_once() {
     let (code, _, stderr) = agent.end();
     assert_eq!(code, Some(130), "{stderr}");
     assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
+/// Minutes long: `tests/load/faults.sh` runs these, and prints what they measured.
+mod long {
+    use super::*;
+
+    #[test]
+    #[ignore = "minutes; tests/load/faults.sh"]
+    fn two_hundred_kills() {
+        kill_again_and_again(200, 30_000);
+    }
+
+    /// An agent that publishes each second while `trouble` does what it does; then it has to catch up.
+    fn outage(what: &str, trouble: impl FnOnce(&FakeAws)) {
+        let (aws, folder) = (FakeAws::start().unwrap(), tempfile::tempdir().unwrap());
+        let mut agent = agent(&aws, folder.path(), &keys(), &[]);
+        wait_for(&aws, "the first interval", |aws| !heartbeats(aws).is_empty());
+        trouble(&aws);
+        let over = aws.now().as_millisecond();
+        let begun = Instant::now();
+        wait_for(&aws, "what came after the trouble", |aws| {
+            heartbeats(aws).iter().any(|datum| datum.timestamp_ms > over)
+        });
+        let newest_first = begun.elapsed();
+        agent.signal(Signal::TERM);
+        let (code, _, stderr) = agent.end();
+        assert_eq!(code, Some(0), "{stderr}");
+        let mut times: Vec<i64> = heartbeats(&aws).iter().map(|datum| datum.timestamp_ms / 1000).collect();
+        times.sort_unstable();
+        let gaps = times.windows(2).filter(|pair| pair[1] - pair[0] > 2).count();
+        let doubled = times.windows(2).filter(|pair| pair[1] == pair[0]).count();
+        println!(
+            "{what}: {} intervals over {} s, {gaps} gaps, {doubled} doubled, {} ambiguous sends; \
+             the newest came {:.1} s after the end",
+            times.len(),
+            times.last().unwrap() - times.first().unwrap(),
+            aws.ambiguous(),
+            newest_first.as_secs_f64(),
+        );
+        // A busy machine may miss a second; it then has one interval less, not a gap of more.
+        assert_eq!(gaps, 0);
+        assert!(doubled as u64 <= aws.ambiguous());
+        assert_eq!(aws.violations(), Vec::<String>::new());
+    }
+
+    #[test]
+    #[ignore = "minutes; tests/load/faults.sh"]
+    fn ten_minutes_without_cloudwatch() {
+        outage("10 minutes down", |aws| {
+            aws.down();
+            std::thread::sleep(Duration::from_mins(10));
+            aws.up().unwrap();
+        });
+    }
+
+    #[test]
+    #[ignore = "minutes; tests/load/faults.sh"]
+    fn flapping() {
+        outage("3 s down, 2 s up, for 3 minutes", |aws| {
+            for _ in 0..36 {
+                aws.down();
+                std::thread::sleep(Duration::from_secs(3));
+                aws.up().unwrap();
+                std::thread::sleep(Duration::from_secs(2));
+            }
+        });
+    }
+
+    #[test]
+    #[ignore = "minutes; tests/load/faults.sh"]
+    fn nine_in_ten_throttled() {
+        outage("9 of 10 requests throttled for 5 minutes", |aws| {
+            let kind = Kind::Throttle(Throttle::ALL[0]);
+            aws.fault(Fault { operation: "*", times: Times::Share(0.9, 1), kind });
+            std::thread::sleep(Duration::from_mins(5));
+            aws.clear_faults();
+        });
+    }
+
+    #[test]
+    #[ignore = "minutes; tests/load/faults.sh"]
+    fn a_server_that_accepts_and_never_answers() {
+        outage("no answer for 2 minutes", |aws| {
+            aws.fault(Fault::always("*", Kind::Hang));
+            std::thread::sleep(Duration::from_mins(2));
+            aws.clear_faults();
+        });
+    }
 }

@@ -3,6 +3,8 @@
 //!
 //! `fill-backlog FOLDER OWNER`: OWNER is whose state it is, a host's name or machine id, or an instance id.
 
+#![expect(clippy::print_stdout, reason = "a program that reports on standard output")]
+
 use std::path::Path;
 
 use anyhow::{Context, ensure};
