@@ -304,6 +304,12 @@ fn one_poison_among_a_thousand_is_isolated() {
     assert!(stderr.contains("poison") && stderr.contains("number 700"), "{stderr}");
 }
 
+/// For whoever runs `tests/load/faults.sh`.
+#[expect(clippy::print_stdout, reason = "figures")]
+fn tell(figures: &str) {
+    println!("{figures}");
+}
+
 /// Kills a delivery `rounds` times; then lets it finish.
 #[track_caller]
 fn kill_again_and_again(rounds: u64, count: u64) {
@@ -325,9 +331,9 @@ fn kill_again_and_again(rounds: u64, count: u64) {
     assert_eq!((code, told(&stdout, "lost")), (Some(0), 0), "{stderr}");
     ambiguous += told(&stdout, "ambiguous");
     let doubled: u64 = arrived(&aws).iter().flat_map(BTreeMap::values).map(|times| times - 1).sum();
-    println!(
+    tell(&format!(
         "{rounds} kills, {stored} of {count} numbers stored before the last: {doubled} records arrived twice, {ambiguous} were counted as ambiguous, none lost"
-    );
+    ));
     check_numbers(&aws, count, &[], ambiguous);
 }
 
@@ -542,14 +548,14 @@ mod long {
         times.sort_unstable();
         let gaps = times.windows(2).filter(|pair| pair[1] - pair[0] > 2).count();
         let doubled = times.windows(2).filter(|pair| pair[1] == pair[0]).count();
-        println!(
+        tell(&format!(
             "{what}: {} intervals over {} s, {gaps} gaps, {doubled} doubled, {} ambiguous sends; \
              the newest came {:.1} s after the end",
             times.len(),
             times.last().unwrap() - times.first().unwrap(),
             aws.ambiguous(),
             newest_first.as_secs_f64(),
-        );
+        ));
         // A busy machine may miss a second; it then has one interval less, not a gap of more.
         assert_eq!(gaps, 0);
         assert!(doubled as u64 <= aws.ambiguous());
