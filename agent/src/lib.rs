@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! sources --read()--> sampler --Snapshot--> Event --> pipeline --Record--> sinks (standard output)
-//!                                            (rates, detectors, rollup, render)
+//!                                            (rates, detectors,   \
+//!                                             rollup, render)      spool --> store --> deliver --> CloudWatch
 //! ```
 //!
 //! [`cli`] reads arguments, [`app`] builds the parts, starts them and waits. Of our own code a stage imports

@@ -24,7 +24,11 @@ async def main(certificate, key, port, backend):
     """Forwards each connection both ways."""
 
     async def forward(reader, writer):
-        to_reader, to_writer = await asyncio.open_connection("127.0.0.1", backend)
+        try:
+            to_reader, to_writer = await asyncio.open_connection("127.0.0.1", backend)
+        except OSError:
+            writer.close()
+            return
         await asyncio.gather(copy(reader, to_writer), copy(to_reader, writer))
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -36,7 +36,7 @@ fn keys() -> Vec<(&'static str, String)> {
 }
 
 /// Ends with the test.
-struct Program {
+pub(crate) struct Program {
     child: Child,
 }
 
@@ -57,16 +57,23 @@ impl Program {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Its standard output, as it comes; then there is none for [`Program::end`].
+    pub(crate) fn lines(&mut self) -> impl Iterator<Item = String> + use<> {
+        BufReader::new(self.child.stdout.take().unwrap()).lines().map(Result::unwrap)
+    }
+
     /// Its exit code, standard output and standard error.
     #[track_caller]
-    fn end(&mut self) -> (Option<i32>, String, String) {
+    pub(crate) fn end(&mut self) -> (Option<i32>, String, String) {
         let begun = Instant::now();
         while self.child.try_wait().unwrap().is_none() {
             assert!(begun.elapsed() < PATIENCE, "it does not end");
             std::thread::sleep(Duration::from_millis(10));
         }
         let (mut stdout, mut stderr) = (String::new(), String::new());
-        self.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+        if let Some(mut pipe) = self.child.stdout.take() {
+            pipe.read_to_string(&mut stdout).unwrap();
+        }
         self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
         (self.child.wait().unwrap().code(), stdout, stderr)
     }
@@ -101,14 +108,14 @@ fn wait_for(aws: &FakeAws, what: &str, until: impl Fn(&FakeAws) -> bool) {
     aws.wait_for(what, PATIENCE, until).unwrap();
 }
 
-fn numbered(aws: &FakeAws, folder: &Path, count: u64, poison: Option<u64>) -> Program {
+pub(crate) fn numbered(aws: &FakeAws, folder: &Path, count: u64, poison: Option<u64>) -> Program {
     let mut command = Command::new(NUMBERED);
     command.arg(folder).arg(count.to_string()).args(poison.map(|number| number.to_string()));
     Program::start(with_environment(&mut command, aws, &keys()))
 }
 
 /// A number printed behind `word`, all of them added up.
-fn told(text: &str, word: &str) -> u64 {
+pub(crate) fn told(text: &str, word: &str) -> u64 {
     let values = text.lines().filter_map(|line| line.strip_prefix(word)?.trim().parse::<u64>().ok());
     values.sum()
 }
@@ -133,12 +140,17 @@ fn arrived(aws: &FakeAws) -> [BTreeMap<u64, u64>; 2] {
 
 /// Every number but `without` arrived, and no more than `ambiguous` of them again.
 #[track_caller]
-fn check_numbers(aws: &FakeAws, count: u64, without: &[u64], ambiguous: u64) {
+pub(crate) fn check_numbers(aws: &FakeAws, count: u64, without: &[u64], ambiguous: u64) {
     let arrived = arrived(aws);
     for (what, arrived) in ["metric", "event"].iter().zip(&arrived) {
         let missing: Vec<u64> =
             (0..count).filter(|number| !arrived.contains_key(number) && !without.contains(number)).collect();
-        assert!(missing.is_empty(), "{what}s lost: {missing:?}");
+        assert!(
+            missing.is_empty(),
+            "{} {what}s lost: {:?}...",
+            missing.len(),
+            &missing[..missing.len().min(9)]
+        );
     }
     let doubled: u64 = arrived.iter().flat_map(BTreeMap::values).map(|times| times - 1).sum();
     assert!(doubled <= ambiguous, "{doubled} arrived twice, {ambiguous} were said to be ambiguous");
@@ -226,16 +238,11 @@ fn an_outage_loses_nothing_and_the_newest_goes_first() {
     let (aws, folder) = (FakeAws::start().unwrap(), tempfile::tempdir().unwrap());
     aws.down();
     let mut program = numbered(&aws, folder.path(), 3_000, None);
-    let mut stdout = BufReader::new(program.child.stdout.take().unwrap());
-    let mut line = String::new();
-    while !line.starts_with("stored 3000") {
-        line.clear();
-        assert!(stdout.read_line(&mut line).unwrap() > 0);
-    }
+    let mut stdout = program.lines();
+    assert!(stdout.any(|line| line == "stored 3000"), "it ended");
     aws.up().unwrap();
-    let mut rest = String::new();
-    stdout.read_to_string(&mut rest).unwrap();
-    assert!(program.child.wait().unwrap().success());
+    let rest: String = stdout.map(|line| line + "\n").collect();
+    assert_eq!((program.end().0, told(&rest, "lost")), (Some(0), 0));
     check_numbers(&aws, 3_000, &[], told(&rest, "ambiguous"));
     let first = aws.metrics().iter().map(|datum| datum.request).min();
     let first = aws.metrics().into_iter().filter(|datum| Some(datum.request) == first);
@@ -318,7 +325,7 @@ fn kill_again_and_again(rounds: u64, count: u64) {
     // Moments that repeat: an odd stride over the time that a run takes to start, store and send.
     for round in 0..rounds {
         let mut program = numbered(&aws, folder.path(), count, None);
-        std::thread::sleep(Duration::from_millis(20 + round * 37 % 200));
+        std::thread::sleep(Duration::from_millis(20 + round * 37 % 400));
         program.signal(Signal::KILL);
         let (_, stdout, stderr) = program.end();
         assert!(!stderr.contains("set aside"), "{stderr}");

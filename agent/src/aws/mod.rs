@@ -2,7 +2,7 @@
 //!
 //! The SDK's own repeating is off: [`crate::sinks::deliver`] owns it.
 
-mod clock;
+mod answer;
 mod failure;
 mod http;
 
@@ -19,7 +19,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
-pub use clock::ServerClock;
+pub use answer::ServerClock;
 pub use failure::{Failure, classify};
 
 /// What the SDK is told beyond its own environment and profile.
@@ -147,13 +147,13 @@ impl Connection {
 }
 
 fn cloudwatch(config: &SdkConfig, clock: &Arc<ServerClock>) -> aws_sdk_cloudwatch::Client {
-    let config = aws_sdk_cloudwatch::config::Builder::from(config).interceptor(clock::ReadDate::of(clock));
+    let config = aws_sdk_cloudwatch::config::Builder::from(config).interceptor(answer::ReadAnswer::of(clock));
     aws_sdk_cloudwatch::Client::from_conf(config.build())
 }
 
 fn logs(config: &SdkConfig, clock: &Arc<ServerClock>) -> aws_sdk_cloudwatchlogs::Client {
     let config =
-        aws_sdk_cloudwatchlogs::config::Builder::from(config).interceptor(clock::ReadDate::of(clock));
+        aws_sdk_cloudwatchlogs::config::Builder::from(config).interceptor(answer::ReadAnswer::of(clock));
     aws_sdk_cloudwatchlogs::Client::from_conf(config.build())
 }
 

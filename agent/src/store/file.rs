@@ -13,8 +13,10 @@ use redb::{
     Builder, Database, DatabaseError, ReadOnlyTable, ReadableDatabase, ReadableTable, StorageError,
     TableDefinition,
 };
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
 
-use super::disk::{Disk, Gate};
+use super::disk::{Access, Disk, Gate, REGION};
 use super::frame::{FRAME, Meta};
 use super::{ValueKey, ValueKind};
 use crate::host::clock;
@@ -54,6 +56,18 @@ impl Changes {
             && frames.is_empty()
             && marks.is_empty()
             && values.is_empty()
+    }
+}
+
+impl Changes {
+    /// What could not be written waits again.
+    pub(super) fn put_back(&mut self, unwritten: Changes) {
+        let Changes { destinations, removed, frames, marks, values } = unwritten;
+        self.destinations.extend(destinations);
+        self.removed.extend(removed);
+        self.frames.extend(frames);
+        self.marks.extend(marks);
+        self.values.extend(values);
     }
 }
 
@@ -299,6 +313,22 @@ impl StateFile {
             Ok((kind.key(key.value().1.to_owned()), value.value().to_vec()))
         })
         .collect()
+    }
+
+    /// Reserves the blocks that the file may have to grow by for so many bytes, and a region more: what was begun can
+    /// be ended, and what CloudWatch took can be settled, also when the disk is full.
+    pub(super) fn reserve(&self, bytes: usize) -> io::Result<()> {
+        (self.place.gate)(Access::Grow)?;
+        let length = self.length();
+        let wanted = (length + REGION + 2 * bytes as u64).min(self.place.limit);
+        if wanted <= length {
+            return Ok(()); // at its bound: there is room within, which shedding keeps free
+        }
+        match fallocate(&self.handle, FallocateFlags::KEEP_SIZE, length, wanted - length) {
+            // Not every file system can reserve.
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Gives free pages back to the disk.

@@ -106,12 +106,31 @@ impl Store {
         self.make_room(self.budget);
         self.write_dropped()?;
         if let Some(file) = self.file.as_ref().filter(|_| !self.waiting.is_empty()) {
-            file.write(&self.waiting, self.next_id).map_err(|error| describe(&self.place.path, error))?;
-            self.waiting = Changes::default();
-            self.waiting_bytes = 0;
+            let reserved = file.reserve(self.waiting_bytes);
+            let now = if reserved.is_ok() { std::mem::take(&mut self.waiting) } else { self.settled() };
+            if let Some(file) = &self.file
+                && let Err(error) = file.write(&now, self.next_id)
+            {
+                self.waiting.put_back(now);
+                return Err(describe(&self.place.path, error));
+            }
+            match reserved {
+                Ok(()) => self.waiting_bytes = 0,
+                Err(error) => trouble = Some(file::cure(&self.place.path, &error)),
+            }
         }
         self.trouble = trouble;
         Ok(())
+    }
+
+    /// Of what waits, what frees room. Frames, and the cursors that moved with them, go on waiting.
+    fn settled(&mut self) -> Changes {
+        let removed = std::mem::take(&mut self.waiting.removed);
+        let (here, marks) = std::mem::take(&mut self.waiting.marks)
+            .into_iter()
+            .partition(|(key, _)| self.waiting.frames.contains_key(key));
+        self.waiting.marks = here;
+        Changes { removed, marks, ..Changes::default() }
     }
 
     /// Apart and first: pages are free when the transaction that freed them has ended.

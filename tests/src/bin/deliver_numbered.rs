@@ -4,7 +4,7 @@
 //! `deliver-numbered FOLDER COUNT [POISON]`: each number is a metric datum `numbered` with that value, and a log
 //! event of group `/numbered`. The next number is kept in the state file, in the transaction that stores the records.
 //! The metric of the number POISON is named `poison` instead. Prints `stored N` once the numbers below N are stored,
-//! `ambiguous N` for records that may arrive twice, and at the end `lost N`.
+//! `trouble TEXT` while the disk is in trouble, `ambiguous N` for records that may arrive twice, and at the end `lost N`.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -63,7 +63,7 @@ async fn deliver(folder: &Path, count: u64, poison: Option<u64>) -> anyhow::Resu
         drain: drained,
     };
     let feeding = async {
-        feed(&handle, &wake, &mut EraClock::start(), count, poison).await?;
+        feed(&handle, &wake, &board, &mut EraClock::start(), count, poison).await?;
         while waiting(&handle).await? > 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -82,6 +82,7 @@ async fn deliver(folder: &Path, count: u64, poison: Option<u64>) -> anyhow::Resu
 async fn feed(
     store: &StoreHandle,
     wake: &watch::Sender<Wake>,
+    board: &Board,
     clock: &mut EraClock,
     count: u64,
     poison: Option<u64>,
@@ -96,8 +97,12 @@ async fn feed(
         let numbers = next..(next + AT_ONCE).min(count);
         let entries = entries(numbers.clone(), &clock.now(0), poison);
         next = numbers.end;
-        store.append(entries, vec![(key(), Some(next.to_string().into_bytes()))]).await?;
+        let appended = store.append(entries, vec![(key(), Some(next.to_string().into_bytes()))]).await?;
+        board.shed(appended.shed);
         wake.send_modify(|wake| wake.stored += 1);
+        if let Some(trouble) = store.trouble().await? {
+            println_out(&format!("trouble {trouble}"))?;
+        }
         println_out(&format!("stored {next}"))?;
         tokio::time::sleep(Duration::from_millis(2)).await;
     }

@@ -54,22 +54,22 @@ impl ServerClock {
     }
 }
 
-/// Reads the `Date` header of each answer.
+/// Reads each answer before it is believed.
 #[derive(Debug)]
-pub(super) struct ReadDate {
+pub(super) struct ReadAnswer {
     clock: Arc<ServerClock>,
 }
 
-impl ReadDate {
+impl ReadAnswer {
     pub(super) fn of(clock: &Arc<ServerClock>) -> Self {
-        ReadDate { clock: Arc::clone(clock) }
+        ReadAnswer { clock: Arc::clone(clock) }
     }
 }
 
 #[dyn_dispatch_hint]
-impl Intercept for ReadDate {
+impl Intercept for ReadAnswer {
     fn name(&self) -> &'static str {
-        "ReadDate"
+        "ReadAnswer"
     }
 
     fn read_before_deserialization(
