@@ -512,6 +512,32 @@ fn sighup_reads_the_configuration_again() {
 }
 
 #[test]
+fn a_proxy_is_asked_for_aws_and_never_for_metadata_or_loopback() {
+    // A proxy that takes connections and answers nothing: whoever is asked through it is not reached.
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", proxy.local_addr().unwrap());
+    let proxies = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"].map(|name| (name, address.clone()));
+    let (aws, imds, folder) =
+        (FakeAws::start().unwrap(), FakeImds::start().unwrap(), tempfile::tempdir().unwrap());
+    let environment = [&imds.environment()[..], &proxies[..]].concat();
+    let mut direct = agent(&aws, folder.path(), &environment, &[]);
+    wait_for(&aws, "data past the proxy", |aws| !heartbeats(aws).is_empty());
+    direct.signal(Signal::TERM);
+    assert_eq!(direct.end().0, Some(0));
+    proxy.set_nonblocking(true).unwrap();
+    assert!(proxy.accept().is_err(), "the proxy was asked for something on this host");
+
+    proxy.set_nonblocking(false).unwrap();
+    let elsewhere = [("AWS_ENDPOINT_URL", "http://cloudwatch.invalid".to_owned())];
+    let environment = [&keys()[..], &proxies[..], &elsewhere[..]].concat();
+    let agent = agent(&aws, folder.path(), &environment, &["--for", "1s"]);
+    let mut request = String::new();
+    BufReader::new(proxy.accept().unwrap().0).read_line(&mut request).unwrap();
+    assert!(request.starts_with("POST http://cloudwatch.invalid/"), "{request}");
+    drop(agent);
+}
+
+#[test]
 fn a_second_signal_ends_at_once() {
     let (aws, folder) = (FakeAws::start().unwrap(), tempfile::tempdir().unwrap());
     aws.fault(Fault::always("*", Kind::Hang));

@@ -213,6 +213,9 @@ async fn process(
     let mut era = clock.now(0);
     let mut crowded_out = 0;
     while let Some(event) = events.recv().await {
+        if let Event::Snapshot(snapshot) = &event {
+            board.sources(&snapshot.sources);
+        }
         let records = pipeline.handle(&event);
         // What an event completes was stamped before it: by the clock as it was set at the event before.
         let stamped = Stamped { era: era.clone(), records };

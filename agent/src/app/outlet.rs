@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::delivery::Delivery;
 use super::who::Known;
@@ -14,9 +14,10 @@ use super::{Ended, on_a_thread};
 use crate::aws::{Aws, Link, ServerClock};
 use crate::config::Config;
 use crate::host::clock::wall;
+use crate::host::identity;
 use crate::host::paths::Paths;
 use crate::model::event::Event;
-use crate::model::identity::InstanceDimension;
+use crate::model::identity::{Instance, InstanceDimension};
 use crate::model::spool::Destination;
 use crate::pipeline::stream_name;
 use crate::service::board::Board;
@@ -26,6 +27,8 @@ use crate::sinks::spool::{Stamped, spool};
 use crate::store::service::{self, StoreHandle};
 use crate::store::{OpenError, Store};
 
+/// Between two questions to instance metadata for the status.
+const METADATA: Duration = Duration::from_mins(1);
 /// Between two writings of the status.
 const STATUS: Duration = Duration::from_secs(2);
 
@@ -179,7 +182,13 @@ impl Outlet {
 
     /// Writes the status again and again.
     async fn watch_status(&self, status: &mut StatusFile, known: &Known, link: &Link, store: &StoreHandle) {
+        let mut instance = known.instance.clone();
+        let mut ask_metadata_at = Instant::now();
         loop {
+            if let Some(instance) = instance.as_mut().filter(|_| Instant::now() >= ask_metadata_at) {
+                ask_metadata_at = Instant::now() + METADATA;
+                self.refresh(instance).await;
+            }
             if let Ok(usage) = store.usage().await {
                 self.board.count(|meters| {
                     meters.state_file_bytes = usage.file_bytes;
@@ -188,8 +197,20 @@ impl Outlet {
                 });
             }
             let region = link.connection().region().map(str::to_owned);
-            status.write(&Status::of(&self.board, &known.identity, known.instance.as_ref(), region));
+            status.write(&Status::of(&self.board, &known.identity, instance.as_ref(), region));
             sleep(STATUS).await;
+        }
+    }
+
+    /// What may change of an instance, or come late; what metadata does not tell stays as it was.
+    async fn refresh(&self, instance: &mut Instance) {
+        if let Ok(state) = identity::lifecycle_state(self.aws.metadata()).await {
+            instance.lifecycle_state = state;
+        }
+        if instance.auto_scaling_group.is_none()
+            && let Ok(group) = identity::auto_scaling_group(self.aws.metadata()).await
+        {
+            instance.auto_scaling_group = group;
         }
     }
 

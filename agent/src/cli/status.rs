@@ -67,6 +67,9 @@ fn table(told: &Told) -> Result<String, std::fmt::Error> {
     for (place, what) in &told.troubles {
         row("  trouble", format!("{place}: {what}"))?;
     }
+    for (source, what) in &told.sources {
+        row("  source", format!("{source}: {what}"))?;
+    }
     row("host", told.host.clone().unwrap_or_else(|| "not known yet".into()))?;
     row("region", told.region.clone().unwrap_or_else(|| "none".into()))?;
     let Meters { sent, lost, waiting, .. } = &told.delivery;
@@ -90,6 +93,9 @@ fn table(told: &Told) -> Result<String, std::fmt::Error> {
             delivery.requests, delivery.failures, delivery.throttled, delivery.ambiguous
         ),
     )?;
+    if let Some(error) = &told.last_error {
+        row("last error", format!("{} ago, {}: {}", ago(error.time), error.place, error.what))?;
+    }
     if delivery.clock_offset_ms != 0 {
         row("clock", format!("{} s behind CloudWatch's; corrected", delivery.clock_offset_ms / 1000))?;
     }

@@ -43,6 +43,9 @@ pub struct Instance {
     /// Auto Scaling group, where instance tags are allowed in metadata and say so.
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     pub auto_scaling_group: Option<String>,
+    /// What Auto Scaling wants it to become, as of the last minute: `InService`, `Terminated`.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub lifecycle_state: Option<String>,
 }
 
 /// A dimension that an instance may give its metrics.

@@ -3,10 +3,26 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
 use super::gaps::{Gap, Gaps};
+use crate::host::clock::wall;
 use crate::model::meters::{Loss, Meters};
+use crate::model::snapshot::{SourceOutcome, SourceReport};
 use crate::model::spool::{Destination, Entry, Kind};
 use crate::store::{Cause, Shed};
+
+/// Something that went wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastError {
+    /// When.
+    pub time: Timestamp,
+    /// Where.
+    pub place: String,
+    /// What.
+    pub what: String,
+}
 
 /// Shared by all parts.
 #[derive(Debug, Default)]
@@ -19,6 +35,9 @@ struct State {
     meters: Meters,
     /// What is wrong now, by where.
     troubles: BTreeMap<String, String>,
+    /// Sources that did not give all that they should, at the last snapshot.
+    sources: BTreeMap<String, String>,
+    last_error: Option<LastError>,
     gaps: Gaps,
 }
 
@@ -40,7 +59,9 @@ impl Board {
 
     /// Something is wrong at `place`, until [`Board::well`].
     pub fn trouble(&self, place: &str, what: &str) {
-        self.state().troubles.insert(place.to_owned(), what.to_owned());
+        let mut state = self.state();
+        state.troubles.insert(place.to_owned(), what.to_owned());
+        state.last_error = Some(LastError { time: wall(), place: place.to_owned(), what: what.to_owned() });
     }
 
     /// Nothing is wrong at `place` any more.
@@ -51,6 +72,34 @@ impl Board {
     /// What is wrong now: where, and what.
     pub fn troubles(&self) -> BTreeMap<String, String> {
         self.state().troubles.clone()
+    }
+
+    /// What went wrong last, also if it is well again.
+    pub fn last_error(&self) -> Option<LastError> {
+        self.state().last_error.clone()
+    }
+
+    /// How the sources fared at a snapshot.
+    pub fn sources(&self, reports: &[SourceReport]) {
+        let mut state = self.state();
+        state.sources.clear();
+        for report in reports {
+            let message = report.message.clone().unwrap_or_default();
+            match report.outcome {
+                SourceOutcome::Failed => {
+                    state.sources.insert(report.name.clone(), format!("failed: {message}"))
+                }
+                SourceOutcome::Degraded => {
+                    state.sources.insert(report.name.clone(), format!("degraded: {message}"))
+                }
+                _ => None,
+            };
+        }
+    }
+
+    /// Sources that did not give all that they should: name, and what is missing.
+    pub fn bad_sources(&self) -> BTreeMap<String, String> {
+        self.state().sources.clone()
     }
 
     /// Records were lost on their way to `destination`: counted, and told in a gap record.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::board::Board;
+use super::board::{Board, LastError};
 use crate::host::clock::wall;
 use crate::model::identity::{Identity, Instance};
 use crate::model::meters::Meters;
@@ -46,6 +46,11 @@ pub struct Status {
     pub delivery: Meters,
     /// What is wrong now, by where.
     pub troubles: BTreeMap<String, String>,
+    /// Sources that do not give all that they should, and what is missing.
+    pub sources: BTreeMap<String, String>,
+    /// What went wrong last, also if it is well again.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_error: Option<LastError>,
 }
 
 impl Status {
@@ -80,6 +85,8 @@ impl Status {
             region: None,
             delivery: board.meters(),
             troubles: board.troubles(),
+            sources: board.bad_sources(),
+            last_error: board.last_error(),
         }
     }
 
