@@ -392,7 +392,8 @@ fn a_missing_permission_is_named_and_stops_nothing_else() {
     }
     assert_eq!(code, Some(4));
     assert!(told["troubles"].to_string().contains("allow logs:CreateLogGroup to this host's role"), "{told}");
-    aws.clear_faults();
+    // Another way than the permission: somebody makes the group.
+    aws.create_stream("/vpcwatch/samples", "web-1");
     wait_for(&aws, "the logs too", |aws| aws.event_count("/vpcwatch/samples", "web-1") >= 2);
     agent.signal(Signal::TERM);
     let (code, _, stderr) = agent.end();
@@ -426,7 +427,7 @@ fn credentials_that_come_late_or_expire() {
 
 #[test]
 fn timestamps_follow_cloudwatchs_clock() {
-    for hours in [1i64, -3] {
+    for hours in [1i64, -3, 20 * 24] {
         let (aws, folder) = (FakeAws::start().unwrap(), tempfile::tempdir().unwrap());
         aws.set_skew(hours * 3600);
         let mut agent = agent(&aws, folder.path(), &keys(), &[]);
@@ -441,6 +442,62 @@ fn timestamps_follow_cloudwatchs_clock() {
         }
         assert_eq!(aws.violations(), Vec::<String>::new());
     }
+}
+
+#[test]
+fn the_clock_of_a_stranger_is_not_believed() {
+    let (aws, folder) = (FakeAws::start().unwrap(), tempfile::tempdir().unwrap());
+    aws.set_skew(30 * 86_400);
+    aws.fault(Fault::always("*", Kind::Garbage));
+    let mut agent = agent(&aws, folder.path(), &keys(), &[]);
+    wait_for(&aws, "some pages of a stranger", |aws| aws.requests().len() >= 4);
+    aws.set_skew(0);
+    aws.clear_faults();
+    wait_for(&aws, "all of it", |aws| heartbeats(aws).len() >= 3);
+    agent.signal(Signal::TERM);
+    let (code, _, stderr) = agent.end();
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(!stderr.contains("clock") && !stderr.contains("lost"), "{stderr}");
+    let off = |datum: &StoredDatum| aws.now().as_millisecond() - datum.timestamp_ms;
+    assert!(heartbeats(&aws).iter().all(|datum| (0..120_000).contains(&off(datum))));
+}
+
+#[test]
+fn what_is_wrong_with_a_log_group_is_not_blamed_on_its_events() {
+    let (aws, folder) = (FakeAws::start().unwrap(), tempfile::tempdir().unwrap());
+    let (code, message) = ("InvalidParameterException".into(), "1 validation error detected".into());
+    aws.fault(Fault::always("CreateLogGroup", Kind::Error { status: 400, code, message }));
+    let mut agent = agent(&aws, folder.path(), &keys(), &[]);
+    wait_for(&aws, "a group that cannot be made", |aws| {
+        aws.requests().iter().filter(|request| request.operation == "CreateLogGroup").count() >= 2
+    });
+    let sent_before = heartbeats(&aws).len();
+    aws.clear_faults();
+    wait_for(&aws, "every event", |aws| {
+        let events = aws.event_count("/vpcwatch/samples", "web-1");
+        events > 0 && events >= sent_before as u64
+    });
+    agent.signal(Signal::TERM);
+    let (code, _, stderr) = agent.end();
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(!stderr.contains("given up"), "{stderr}");
+}
+
+#[test]
+fn a_failure_while_stopping_is_not_the_end_of_it() {
+    let (aws, folder) = (FakeAws::start().unwrap(), tempfile::tempdir().unwrap());
+    let mut agent = agent(&aws, folder.path(), &keys(), &["--interval", "1h"]);
+    while status(folder.path()).1["host"].is_null() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_secs(2)); // two samples
+    let kind = || Kind::Error { status: 503, code: "ServiceUnavailable".into(), message: "soon".into() };
+    aws.fault(Fault::next("PutMetricData", 2, kind()));
+    aws.fault(Fault::next("PutLogEvents", 2, kind()));
+    agent.signal(Signal::TERM);
+    let (code, _, stderr) = agent.end();
+    assert_eq!((code, heartbeats(&aws).len()), (Some(0), 1), "{stderr}");
+    assert_eq!(aws.event_count("/vpcwatch/samples", "web-1"), 1, "{stderr}");
 }
 
 #[test]
@@ -593,6 +650,24 @@ mod long {
         assert_eq!(gaps, 0);
         assert!(doubled as u64 <= aws.ambiguous());
         assert_eq!(aws.violations(), Vec::<String>::new());
+    }
+
+    /// More intervals than may wait between two stages.
+    #[test]
+    #[ignore = "minutes; tests/load/faults.sh"]
+    fn instance_metadata_that_comes_two_minutes_late() {
+        let (aws, imds, folder) =
+            (FakeAws::start().unwrap(), FakeImds::start().unwrap(), tempfile::tempdir().unwrap());
+        imds.down();
+        let mut agent = agent(&aws, folder.path(), &imds.environment(), &[]);
+        std::thread::sleep(Duration::from_mins(2));
+        imds.up().unwrap();
+        wait_for(&aws, "an hour's worth of intervals", |aws| heartbeats(aws).len() >= 60);
+        let now = aws.now().as_millisecond();
+        wait_for(&aws, "the newest", |aws| heartbeats(aws).iter().any(|datum| datum.timestamp_ms > now));
+        agent.signal(Signal::TERM);
+        assert_eq!(agent.end().0, Some(0));
+        tell(&format!("metadata 2 minutes late: {} intervals arrived, 60 may wait", heartbeats(&aws).len()));
     }
 
     #[test]

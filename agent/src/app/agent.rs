@@ -6,7 +6,6 @@
 //!     identity ----^
 //! ```
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -25,12 +24,13 @@ use crate::host::facts::HostFacts;
 use crate::host::identity;
 use crate::host::paths::Paths;
 use crate::model::event::Event;
-use crate::model::identity::InstanceDimension;
 use crate::model::meters::Loss;
+use crate::model::record::Record;
 use crate::pipeline::Pipeline;
 use crate::service::board::Board;
 use crate::service::signals::{Asked, Signals};
 use crate::sinks::spool::Stamped;
+use crate::sources::InterfaceRules;
 
 /// What one event completed, waiting for the state file.
 const RECORDS: usize = 64;
@@ -51,14 +51,10 @@ pub struct Agent {
     pub record: Option<PathBuf>,
 }
 
-/// What a reload may change, one channel a part.
+/// Where a configuration that was read again goes.
 struct Reload {
-    events: mpsc::WeakSender<Event>,
-    rules: watch::Sender<crate::sources::InterfaceRules>,
-    interval_seconds: watch::Sender<u32>,
-    retention: watch::Sender<HashMap<String, Option<u16>>>,
-    aws: watch::Sender<Option<Aws>>,
-    dimensions: watch::Sender<Vec<InstanceDimension>>,
+    rules: watch::Sender<InterfaceRules>,
+    config: watch::Sender<Arc<Config>>,
 }
 
 impl Agent {
@@ -80,12 +76,8 @@ impl Agent {
         let (events, incoming) = mpsc::channel(EVENTS);
         let (records, outgoing) = mpsc::channel(RECORDS);
         let (rules, rules_now) = watch::channel(config.interfaces.clone());
-        let (interval_seconds, interval_now) = watch::channel(config.settings.interval_seconds);
-        let (retention, retention_now) = watch::channel(retention(&config));
-        let (new_aws, aws_now) = watch::channel(None);
-        let (dimensions, dimensions_now) = watch::channel(config.dimensions.clone());
-        let weak = events.downgrade();
-        let reload = Reload { events: weak, rules, interval_seconds, retention, aws: new_aws, dimensions };
+        let (config_to, config_now) = watch::channel(Arc::new(config.clone()));
+        let reload = Reload { rules, config: config_to };
 
         let sampling = Sampling {
             paths: paths.clone(),
@@ -94,25 +86,23 @@ impl Agent {
             recording: recording.snapshots.take(),
         };
         let outlet = Outlet {
-            config: config.clone(),
+            config: config_now.clone(),
             paths: paths.clone(),
             aws,
             on_ec2,
             board: Arc::clone(&board),
             server_clock: Arc::clone(&server_clock),
-            interval_seconds: interval_now,
-            retention: retention_now,
-            new_aws: aws_now,
-            dimensions: dimensions_now,
         };
         let pipeline = Pipeline::new(config.settings.clone());
-        let clock = EraClock::start();
+        let process = Process { clock: EraClock::start(), config: config_now, server_clock, board };
         let stages = async {
             let sample = sample_each_second(sampling, events.clone(), stopped.clone());
-            let process = process(pipeline, incoming, records, clock, &server_clock, &board);
-            let ((), (), delivered) =
-                tokio::join!(sample, process, outlet.run(events, outgoing, stopped.clone()));
-            delivered
+            let process = process.run(pipeline, incoming, records);
+            let both = async {
+                tokio::join!(sample, process);
+                Ok(())
+            };
+            tokio::try_join!(both, outlet.run(events, outgoing, stopped.clone()),)
         };
         let mut stages = pin!(stages);
 
@@ -121,7 +111,7 @@ impl Agent {
             tokio::select! {
                 asked = signals.next() => match asked {
                     Asked::Stop => break,
-                    Asked::Reload => reload_configuration(&layers, &config, &reload, on_ec2).await,
+                    Asked::Reload => reload_configuration(&layers, &config, &reload, on_ec2),
                 },
                 () = until(stop_at) => break,
                 result = recording.ended.wait(), if recording.ended.is_running() => {
@@ -144,7 +134,7 @@ impl Agent {
             std::future::pending::<()>().await;
         };
         let drained = async {
-            let delivered = (&mut stages).await;
+            let delivered = (&mut stages).await.map(|_| ());
             recording.ended.wait().await.and(delivered)
         };
         tokio::select! {
@@ -160,37 +150,26 @@ impl Agent {
     }
 }
 
-fn aws_settings(config: &Config) -> AwsSettings {
+pub(super) fn aws_settings(config: &Config) -> AwsSettings {
     AwsSettings { region: config.region.clone(), ca_bundle: config.ca_bundle.clone() }
 }
 
-fn retention(config: &Config) -> HashMap<String, Option<u16>> {
-    config.retention.iter().cloned().collect()
-}
-
 /// Reads the configuration again. One with mistakes changes nothing.
-async fn reload_configuration(layers: &Layers, started_with: &Config, to: &Reload, on_ec2: bool) {
+fn reload_configuration(layers: &Layers, started_with: &Config, to: &Reload, on_ec2: bool) {
     let config = match Config::load(layers) {
         Ok(config) => config,
         Err(mistakes) => return tracing::error!("not reloaded, the old configuration stays: {mistakes}"),
     };
-    let aws = match Aws::new(aws_settings(&config), on_ec2) {
-        Ok(aws) => aws,
-        Err(error) => return tracing::error!("not reloaded, the old configuration stays: {error}"),
-    };
+    if let Err(error) = Aws::new(aws_settings(&config), on_ec2) {
+        return tracing::error!("not reloaded, the old configuration stays: {error}");
+    }
     let state =
         |config: &Config| (config.state_folder.clone(), config.state_limit, config.status_file.clone());
     if state(&config) != state(started_with) {
         tracing::warn!("state.* and status.file take effect at the next start");
     }
     to.rules.send_replace(config.interfaces.clone());
-    to.interval_seconds.send_replace(config.settings.interval_seconds);
-    to.retention.send_replace(retention(&config));
-    to.aws.send_replace(Some(aws));
-    to.dimensions.send_replace(config.dimensions.clone());
-    if let Some(events) = to.events.upgrade() {
-        let _ = events.send(Event::Settings(Box::new(config.settings))).await;
-    }
+    to.config.send_replace(Arc::new(config));
     tracing::info!("the configuration was read again");
 }
 
@@ -201,30 +180,54 @@ async fn until(at: Option<Instant>) {
     }
 }
 
-/// Runs events through the pipeline until there are no more, then closes the open interval.
-async fn process(
-    mut pipeline: Pipeline,
-    mut events: mpsc::Receiver<Event>,
-    to: mpsc::Sender<Stamped>,
-    mut clock: EraClock,
-    server_clock: &ServerClock,
-    board: &Board,
-) {
-    let mut era = clock.now(0);
-    let mut crowded_out = 0;
-    while let Some(event) = events.recv().await {
-        if let Event::Snapshot(snapshot) = &event {
-            board.sources(&snapshot.sources);
+/// What the pipeline's stage needs beside the pipeline.
+struct Process {
+    clock: EraClock,
+    config: watch::Receiver<Arc<Config>>,
+    server_clock: Arc<ServerClock>,
+    board: Arc<Board>,
+}
+
+impl Process {
+    /// Runs events through the pipeline until there are no more, then closes the open interval.
+    async fn run(
+        mut self,
+        mut pipeline: Pipeline,
+        mut events: mpsc::Receiver<Event>,
+        to: mpsc::Sender<Stamped>,
+    ) {
+        let mut era = self.clock.now(0);
+        let mut crowded_out = 0;
+        loop {
+            let event = tokio::select! {
+                Ok(()) = self.config.changed() => {
+                    Event::Settings(Box::new(self.config.borrow_and_update().settings.clone()))
+                }
+                event = events.recv() => match event {
+                    Some(event) => event,
+                    None => break,
+                },
+            };
+            if let Event::Snapshot(snapshot) = &event {
+                self.board.sources(&snapshot.sources);
+            }
+            let records = for_cloudwatch(pipeline.handle(&event));
+            self.board.count(|meters| meters.count_lost(Loss::Crowded, pipeline.crowded_out() - crowded_out));
+            crowded_out = pipeline.crowded_out();
+            // What an event completes was stamped before it: by the clock as it was set at the event before.
+            let stamped = Stamped { era: era.clone(), records };
+            era = self.clock.now(self.server_clock.offset_ms());
+            if !stamped.records.is_empty() && to.send(stamped).await.is_err() {
+                return;
+            }
         }
-        let records = pipeline.handle(&event);
-        // What an event completes was stamped before it: by the clock as it was set at the event before.
-        let stamped = Stamped { era: era.clone(), records };
-        era = clock.now(server_clock.offset_ms());
-        board.count(|meters| meters.count_lost(Loss::Crowded, pipeline.crowded_out() - crowded_out));
-        crowded_out = pipeline.crowded_out();
-        if !stamped.records.is_empty() && to.send(stamped).await.is_err() {
-            return;
-        }
+        let _ = to.send(Stamped { era, records: for_cloudwatch(pipeline.finish()) }).await;
     }
-    let _ = to.send(Stamped { era, records: pipeline.finish() }).await;
+}
+
+/// Without what is for people on this host: before the identity is known nobody takes records away, and there is no
+/// other kind.
+fn for_cloudwatch(mut records: Vec<Record>) -> Vec<Record> {
+    records.retain(|record| matches!(record, Record::Metric(_) | Record::Log(_)));
+    records
 }

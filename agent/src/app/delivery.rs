@@ -40,7 +40,7 @@ impl Delivery {
     pub async fn run(self) -> Result<(), StoreGone> {
         let metrics = self.sink(CloudWatchMetrics::new(Arc::clone(&self.link)), &[Kind::Metrics]);
         let logs = CloudWatchLogs::new(Arc::clone(&self.link), self.retention.clone());
-        let logs = self.sink(logs, &[Kind::Findings, Kind::Logs]);
+        let logs = self.sink(logs, &[Kind::Findings, Kind::Logs, Kind::Gaps]);
         let (wake, schedule, drain) = (&self.wake, &self.schedule, &self.drain);
         tokio::try_join!(
             metrics.run(wake.clone(), schedule.clone(), drain.clone()),

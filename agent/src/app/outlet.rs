@@ -5,82 +5,101 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep};
 
+use super::agent::aws_settings;
 use super::delivery::Delivery;
 use super::who::Known;
 use super::{Ended, on_a_thread};
 use crate::aws::{Aws, Link, ServerClock};
 use crate::config::Config;
 use crate::host::clock::wall;
-use crate::host::identity;
 use crate::host::paths::Paths;
 use crate::model::event::Event;
-use crate::model::identity::{Instance, InstanceDimension};
-use crate::model::spool::Destination;
+use crate::model::spool::{ClockEra, Destination};
 use crate::pipeline::stream_name;
 use crate::service::board::Board;
 use crate::service::status::{Status, StatusFile};
 use crate::sinks::deliver::{Schedule, Wake};
-use crate::sinks::spool::{Stamped, spool};
+use crate::sinks::spool::{Stamped, gap_entry, spool};
 use crate::store::service::{self, StoreHandle};
 use crate::store::{OpenError, Store};
 
-/// Between two questions to instance metadata for the status.
-const METADATA: Duration = Duration::from_mins(1);
+/// Between two looks at what changes slowly: instance metadata, the state file's length.
+const MINUTE: Duration = Duration::from_mins(1);
+/// What an agent that is stopped still waits for its identity.
+const IDENTITY_AT_STOP: Duration = Duration::from_secs(1);
+/// Of its troubles, on the board.
+const PUBLISHING: &str = "publishing";
 /// Between two writings of the status.
 const STATUS: Duration = Duration::from_secs(2);
 
 /// Everything behind the pipeline.
 pub(super) struct Outlet {
-    pub(super) config: Config,
+    pub(super) config: watch::Receiver<Arc<Config>>,
     pub(super) paths: Paths,
     pub(super) aws: Aws,
     pub(super) on_ec2: bool,
     pub(super) board: Arc<Board>,
     pub(super) server_clock: Arc<ServerClock>,
-    pub(super) interval_seconds: watch::Receiver<u32>,
-    pub(super) retention: watch::Receiver<HashMap<String, Option<u16>>>,
-    pub(super) new_aws: watch::Receiver<Option<Aws>>,
-    pub(super) dimensions: watch::Receiver<Vec<InstanceDimension>>,
 }
 
 impl Outlet {
-    /// Learns who this host is, opens its state file, and delivers until no more records come.
+    /// Learns who this host is, opens its state file, and delivers until no more records come. Tells the status all
+    /// the while.
     pub(super) async fn run(
         self,
         events: mpsc::Sender<Event>,
         records: mpsc::Receiver<Stamped>,
-        mut stopped: watch::Receiver<bool>,
+        stopped: watch::Receiver<bool>,
     ) -> anyhow::Result<()> {
-        let mut status = StatusFile::new(self.config.status_file.clone(), wall());
-        let known = tokio::select! {
-            known = self.known(&mut status) => known?,
-            _ = stopped.changed() => {
-                status.remove();
-                tracing::warn!("stopped before it was known who this host is; nothing was sent or stored");
-                return Ok(());
+        let mut status = StatusFile::new(self.config.borrow().status_file.clone(), wall());
+        let (store_to, store_now) = watch::channel(None);
+        let result = tokio::select! {
+            result = self.deliver(events, records, stopped, store_to) => result,
+            () = self.watch_status(&mut status, store_now) => Err(anyhow!("the status ended; please report this")),
+        };
+        status.remove();
+        result
+    }
+
+    async fn deliver(
+        &self,
+        events: mpsc::Sender<Event>,
+        records: mpsc::Receiver<Stamped>,
+        mut stopped: watch::Receiver<bool>,
+        store_to: watch::Sender<Option<StoreHandle>>,
+    ) -> anyhow::Result<()> {
+        let config = self.config.borrow().clone();
+        let known = self.known(stopped.clone());
+        let known = if self.on_ec2 {
+            tokio::select! {
+                biased;
+                known = known => known,
+                () = stopped_for(&mut stopped, IDENTITY_AT_STOP) => {
+                    tracing::warn!("stopped before it was known who this host is; nothing was sent or stored");
+                    return Ok(());
+                }
             }
+        } else {
+            known.await
         };
         let (store, mut store_ended) = self.open_state(&known.owner).await?;
+        store_to.send_replace(Some(store.clone()));
         let region = known.instance.as_ref().map(|instance| instance.region.clone());
         let link = Arc::new(Link::new(self.aws.clone(), region, Arc::clone(&self.server_clock)).await);
-        let schedule = |seconds: u32| Schedule::of(&known.identity.name, seconds);
+        self.board.about(known.identity.clone(), known.instance.clone(), link.connection().region());
         self.say_hello(&known, &link);
-        let _ = events.send(Event::Identity(known.identity.clone())).await;
-        // From here on only the sampler keeps the pipeline going: when it stops, everything behind it does.
-        let events = {
-            let weak = events.downgrade();
-            drop(events);
-            weak
-        };
 
         let (wake, woken) = watch::channel(Wake::default());
-        let (flushes, flush_now) = watch::channel(schedule(*self.interval_seconds.borrow()));
+        let schedule = |config: &Config| Schedule::of(&known.identity.name, config.settings.interval_seconds);
+        let (flushes, flush_now) = watch::channel(schedule(&config));
+        let (retention, retention_now) = watch::channel(retention(&config));
         let (drain, drained) = watch::channel(false);
         let gaps_to = Destination::Logs {
-            group: self.config.settings.samples_group.clone(),
+            group: config.settings.samples_group.clone(),
             stream: stream_name(&known.identity.name),
         };
         let delivery = Delivery {
@@ -88,41 +107,69 @@ impl Outlet {
             link: Arc::clone(&link),
             server_clock: Arc::clone(&self.server_clock),
             board: Arc::clone(&self.board),
-            retention: self.retention.clone(),
+            retention: retention_now,
             wake: woken,
             schedule: flush_now,
             drain: drained,
         };
+        // From here on only the sampler keeps the pipeline going: when it stops, everything behind it does.
+        let (weak_events, identity) = (events.downgrade(), known.identity.clone());
+        let identified = async move {
+            // Beside the spool, which takes away what waited for it.
+            let _ = events.send(Event::Identity(identity)).await;
+            Ok(())
+        };
         let spooled = async {
-            let result = spool(records, store.clone(), Arc::clone(&self.board), wake, gaps_to).await;
+            let result = spool(records, store.clone(), Arc::clone(&self.board), wake, gaps_to.clone()).await;
             // Nothing more comes: deliver what is there, and end.
             let _ = drain.send(true);
             result
         };
-        let delivered = async { tokio::try_join!(spooled, delivery.run()) };
-        let beside = async {
-            tokio::join!(
-                self.watch_status(&mut status, &known, &link, &store),
-                self.follow_reloads(&known, &link, &flushes, &events),
-            )
+        let delivered = async {
+            tokio::try_join!(identified, spooled, delivery.run())?;
+            // What was lost on the last steps is told by the next run.
+            let gaps = self.board.last_gaps(|gap| gap_entry(gap, &gaps_to, &ClockEra::default()));
+            store.append(gaps, Vec::new()).await
         };
-        let result = tokio::select! {
+        let reloads = async {
+            let mut config_now = self.config.clone();
+            while config_now.changed().await.is_ok() {
+                let config = config_now.borrow_and_update().clone();
+                flushes.send_replace(schedule(&config));
+                retention.send_replace(self::retention(&config));
+                self.reconnect(&config, &link).await;
+                let instance = self.board.instance();
+                if let (Some(instance), Some(events)) = (instance, weak_events.upgrade()) {
+                    let _ = events.send(Event::Identity(instance.identity(&config.dimensions))).await;
+                }
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
             result = delivered => result.map(|_| ()).context("failed to deliver"),
-            _ = beside => Err(anyhow!("the status or the reloads ended; please report this")),
             ended = store_ended.wait() => ended.and(Err(anyhow!("the state file's thread ended by itself"))),
-        };
-        status.remove();
-        result
+            () = reloads => Ok(()),
+        }
+    }
+
+    /// Connects with what a reload may have changed. That it can was checked before.
+    async fn reconnect(&self, config: &Config, link: &Link) {
+        match Aws::new(aws_settings(config), self.on_ec2) {
+            Ok(aws) => link.reconfigure(aws).await,
+            Err(error) => tracing::error!("the old connection stays: {error}"),
+        }
+        self.board.region(link.connection().region());
     }
 
     /// Opens the state file on its own thread.
     async fn open_state(&self, owner: &str) -> anyhow::Result<(StoreHandle, Ended)> {
-        let folder = &self.config.state_folder;
+        let config = self.config.borrow().clone();
+        let folder = &config.state_folder;
         if let Err(error) = std::fs::create_dir_all(folder) {
             tracing::debug!("{}: {error}", folder.display());
         }
         let path = folder.join("state.redb");
-        let (owner, limit) = (owner.to_owned(), self.config.state_limit);
+        let (owner, limit) = (owner.to_owned(), config.state_limit);
         let (handle, calls) = service::channel();
         let (opened, told) = oneshot::channel();
         let ended = on_a_thread("state", move || {
@@ -170,80 +217,78 @@ impl Outlet {
             }
             None => format!("host {}", known.identity.name),
         };
+        let config = self.config.borrow();
         let connection = link.connection();
         let region = connection.region().unwrap_or("no region yet");
         tracing::info!(
             "vpcwatch {} on {what}, sending to {region} every {} s; state in {}",
             env!("CARGO_PKG_VERSION"),
-            *self.interval_seconds.borrow(),
-            self.config.state_folder.display()
+            config.settings.interval_seconds,
+            config.state_folder.display()
         );
     }
 
     /// Writes the status again and again.
-    async fn watch_status(&self, status: &mut StatusFile, known: &Known, link: &Link, store: &StoreHandle) {
-        let mut instance = known.instance.clone();
-        let mut ask_metadata_at = Instant::now();
+    async fn watch_status(&self, status: &mut StatusFile, store: watch::Receiver<Option<StoreHandle>>) {
+        let started = wall();
+        let mut each_minute = Instant::now();
         loop {
-            if let Some(instance) = instance.as_mut().filter(|_| Instant::now() >= ask_metadata_at) {
-                ask_metadata_at = Instant::now() + METADATA;
-                self.refresh(instance).await;
+            let store = store.borrow().clone();
+            if let Some(store) = store {
+                self.measure(&store).await;
+                if Instant::now() >= each_minute {
+                    each_minute = Instant::now() + MINUTE;
+                    self.look_after(&store).await;
+                }
             }
-            if let Ok(usage) = store.usage().await {
-                self.board.count(|meters| {
-                    meters.state_file_bytes = usage.file_bytes;
-                    meters.waiting = usage.records.into_iter().collect();
-                    meters.oldest = usage.oldest;
-                });
-            }
-            let region = link.connection().region().map(str::to_owned);
-            status.write(&Status::of(&self.board, &known.identity, instance.as_ref(), region));
+            self.judge_publishing(started);
+            status.write(&Status::of(&self.board));
             sleep(STATUS).await;
         }
     }
 
-    /// What may change of an instance, or come late; what metadata does not tell stays as it was.
-    async fn refresh(&self, instance: &mut Instance) {
-        if let Ok(state) = identity::lifecycle_state(self.aws.metadata()).await {
-            instance.lifecycle_state = state;
+    /// What waits, for status and self-metrics.
+    async fn measure(&self, store: &StoreHandle) {
+        let (Ok(usage), Ok(waiting)) = (store.usage().await, store.destinations().await) else { return };
+        self.board.count(|meters| {
+            meters.state_file_bytes = usage.file_bytes;
+            meters.waiting = usage.records.into_iter().collect();
+            meters.oldest = waiting.iter().map(|waiting| waiting.oldest).min();
+            meters.clock_offset_ms = self.server_clock.offset_ms();
+        });
+    }
+
+    /// What is done once a minute.
+    async fn look_after(&self, store: &StoreHandle) {
+        if let Some(mut instance) = self.board.instance() {
+            self.refresh(&mut instance).await;
+            self.board.set_instance(instance);
         }
-        if instance.auto_scaling_group.is_none()
-            && let Ok(group) = identity::auto_scaling_group(self.aws.metadata()).await
-        {
-            instance.auto_scaling_group = group;
+        // After a backlog the file is long and empty.
+        if store.usage().await.is_ok_and(|usage| usage.payload_bytes < usage.file_bytes / 8) {
+            let _ = store.compact().await;
         }
     }
 
-    /// Hands on what a reload changed.
-    async fn follow_reloads(
-        &self,
-        known: &Known,
-        link: &Link,
-        flushes: &watch::Sender<Schedule>,
-        events: &mpsc::WeakSender<Event>,
-    ) {
-        let (mut interval, mut aws) = (self.interval_seconds.clone(), self.new_aws.clone());
-        let mut dimensions = self.dimensions.clone();
-        loop {
-            tokio::select! {
-                Ok(()) = interval.changed() => {
-                    let seconds = *interval.borrow_and_update();
-                    flushes.send_replace(Schedule::of(&known.identity.name, seconds));
-                }
-                Ok(()) = aws.changed() => {
-                    let aws = aws.borrow_and_update().clone();
-                    if let Some(aws) = aws {
-                        link.reconfigure(aws).await;
-                    }
-                }
-                Ok(()) = dimensions.changed() => {
-                    let chosen = dimensions.borrow_and_update().clone();
-                    if let (Some(instance), Some(events)) = (&known.instance, events.upgrade()) {
-                        let _ = events.send(Event::Identity(instance.identity(&chosen))).await;
-                    }
-                }
-                else => std::future::pending::<()>().await,
-            }
+    /// Nothing published for long is a trouble, whether anybody complained or not.
+    fn judge_publishing(&self, started: Timestamp) {
+        let interval = i64::from(self.config.borrow().settings.interval_seconds);
+        let last = self.board.meters().last_publish.map_or(started, |last| last.max(started));
+        let silent = wall().duration_since(last).as_secs();
+        if silent > 3 * interval + 60 {
+            self.board.trouble(PUBLISHING, &format!("no metrics were published for {silent} s"));
+        } else {
+            self.board.well(PUBLISHING);
         }
     }
+}
+
+/// Waits for the stop, and then for as long as a question may take that was just asked.
+async fn stopped_for(stopped: &mut watch::Receiver<bool>, patience: Duration) {
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+    sleep(patience).await;
+}
+
+fn retention(config: &Config) -> HashMap<String, Option<u16>> {
+    config.retention.iter().cloned().collect()
 }

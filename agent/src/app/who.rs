@@ -2,19 +2,22 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::sync::watch;
+use tokio::time::sleep;
 
 use super::host_name;
 use super::outlet::Outlet;
 use crate::host::facts::HostFacts;
 use crate::host::identity;
 use crate::model::identity::{Identity, Instance, InstanceDimension};
-use crate::service::status::{Status, StatusFile};
 
 /// Between two questions to instance metadata that was not there: first and longest.
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// How long the Auto Scaling group is waited for, where it is a dimension: tags may come minutes late.
 const GROUP_PATIENCE: Duration = Duration::from_mins(5);
+
+/// Of its troubles, on the board.
+const PLACE: &str = "identity";
 
 /// Who this host is, and what its state file belongs to.
 pub(super) struct Known {
@@ -25,22 +28,23 @@ pub(super) struct Known {
 
 impl Outlet {
     /// Who this host is. On EC2 instance metadata is asked until it answers.
-    pub(super) async fn known(&self, status: &mut StatusFile) -> anyhow::Result<Known> {
+    pub(super) async fn known(&self, stopped: watch::Receiver<bool>) -> Known {
+        let config = self.config.borrow().clone();
         if !self.on_ec2 {
-            let identity = Identity::of_host(&host_name(&self.config, &HostFacts::of(&self.paths)));
+            let identity = Identity::of_host(&host_name(&config, &HostFacts::of(&self.paths)));
             let owner = identity::machine_id(&self.paths).unwrap_or_else(|| identity.name.clone());
-            return Ok(Known { instance: None, identity, owner });
+            return Known { instance: None, identity, owner };
         }
-        let mut instance = self.ask(status, || identity::instance(self.aws.metadata())).await;
-        if self.dimensions.borrow().contains(&InstanceDimension::AutoScalingGroupName) {
-            instance.auto_scaling_group = self.group(status).await;
+        let mut instance = self.ask(|| identity::instance(self.aws.metadata())).await;
+        if config.dimensions.contains(&InstanceDimension::AutoScalingGroupName) {
+            instance.auto_scaling_group = self.group(stopped).await;
         }
-        let identity = instance.identity(&self.dimensions.borrow());
-        Ok(Known { owner: instance.instance_id.clone(), instance: Some(instance), identity })
+        let identity = instance.identity(&config.dimensions);
+        Known { owner: instance.instance_id.clone(), instance: Some(instance), identity }
     }
 
     /// Asks until there is an answer.
-    async fn ask<T, F>(&self, status: &mut StatusFile, question: impl Fn() -> F) -> T
+    async fn ask<T, F>(&self, question: impl Fn() -> F) -> T
     where
         F: Future<Output = Result<T, identity::MetadataError>>,
     {
@@ -48,15 +52,14 @@ impl Outlet {
         loop {
             match question().await {
                 Ok(answer) => {
-                    self.board.well("identity");
+                    self.board.well(PLACE);
                     return answer;
                 }
                 Err(error) => {
                     if wait == ASK_AGAIN.0 {
                         tracing::warn!("{error}; sampling goes on, and records wait until it answers");
                     }
-                    self.board.trouble("identity", &error.to_string());
-                    status.write(&Status::unidentified(&self.board));
+                    self.board.trouble(PLACE, &error.to_string());
                 }
             }
             sleep(wait).await;
@@ -64,23 +67,46 @@ impl Outlet {
         }
     }
 
-    /// The Auto Scaling group, waited for as long as it may take to come.
-    async fn group(&self, status: &mut StatusFile) -> Option<String> {
-        let given_up = Instant::now() + GROUP_PATIENCE;
-        let mut wait = ASK_AGAIN.0;
-        while Instant::now() < given_up {
-            let group = self.ask(status, || identity::auto_scaling_group(self.aws.metadata())).await;
-            if group.is_some() {
-                return group;
+    /// The Auto Scaling group, waited for as long as it may take to come: a metric is sent with it from the first
+    /// datum, or not at all. An agent that is stopped meanwhile goes on without.
+    async fn group(&self, mut stopped: watch::Receiver<bool>) -> Option<String> {
+        let minutes = GROUP_PATIENCE.as_secs() / 60;
+        let found = async {
+            let mut wait = ASK_AGAIN.0;
+            loop {
+                if let Some(group) = self.ask(|| identity::auto_scaling_group(self.aws.metadata())).await {
+                    return group;
+                }
+                let what = format!("waiting up to {minutes} min for the Auto Scaling group, a dimension");
+                self.board.trouble(PLACE, &what);
+                sleep(wait).await;
+                wait = (wait * 2).min(ASK_AGAIN.1);
             }
-            sleep(wait).await;
-            wait = (wait * 2).min(ASK_AGAIN.1);
+        };
+        let group = tokio::select! {
+            group = found => Some(group),
+            () = sleep(GROUP_PATIENCE) => None,
+            _ = stopped.changed() => None,
+        };
+        self.board.well(PLACE);
+        if group.is_none() {
+            tracing::warn!(
+                "no Auto Scaling group in instance metadata; metrics go without that dimension. \
+                 Is the instance of a group, and are instance tags allowed in metadata?"
+            );
         }
-        tracing::warn!(
-            "no Auto Scaling group in instance metadata after {} min; metrics go without that dimension. \
-             Is the instance of a group, and are instance tags allowed in metadata?",
-            GROUP_PATIENCE.as_secs() / 60
-        );
-        None
+        group
+    }
+
+    /// What may change of an instance, or come late; what metadata does not tell stays as it was.
+    pub(super) async fn refresh(&self, instance: &mut Instance) {
+        if let Ok(state) = identity::lifecycle_state(self.aws.metadata()).await {
+            instance.lifecycle_state = state;
+        }
+        if instance.auto_scaling_group.is_none()
+            && let Ok(group) = identity::auto_scaling_group(self.aws.metadata()).await
+        {
+            instance.auto_scaling_group = group;
+        }
     }
 }

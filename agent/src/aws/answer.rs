@@ -13,35 +13,51 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 use jiff::Timestamp;
 
-use crate::host::clock::wall;
+use crate::host::clock::{wall, wall_less_boottime_ms};
 
 /// How far the clocks must be apart before data is corrected: headers have whole seconds, answers take their time.
 const WORTH_CORRECTING_MS: i64 = 5_000;
-/// How far a new reading must be from the one that is applied to replace it.
+/// How far a new reading must be from the one before to replace it.
 const WORTH_CHANGING_MS: i64 = 2_000;
+const UNKNOWN: i64 = i64::MIN;
 
-/// How far the service's clock is ahead of ours.
-#[derive(Debug, Default)]
+/// How far the service's clock is ahead of ours. Kept against `CLOCK_BOOTTIME`, so that it is right at once when
+/// somebody sets our clock.
+#[derive(Debug)]
 pub struct ServerClock {
-    offset_ms: AtomicI64,
+    /// Their time less our `CLOCK_BOOTTIME`, milliseconds.
+    less_boottime_ms: AtomicI64,
+}
+
+impl Default for ServerClock {
+    fn default() -> Self {
+        ServerClock { less_boottime_ms: AtomicI64::new(UNKNOWN) }
+    }
 }
 
 impl ServerClock {
-    /// Milliseconds, in whole seconds, to add to our time; zero while the clocks agree within a few seconds.
-    pub fn offset_ms(&self) -> i64 {
-        self.offset_ms.load(Ordering::Relaxed)
+    /// Whether the service has ever told its time.
+    pub fn is_known(&self) -> bool {
+        self.less_boottime_ms.load(Ordering::Relaxed) != UNKNOWN
     }
 
-    /// Takes in one answer: the time it was given, and ours when it came.
-    fn observe(&self, theirs: Timestamp, ours: Timestamp) {
+    /// Milliseconds, in whole seconds, to add to our time; zero while the clocks agree within a few seconds, and
+    /// while theirs is not known.
+    pub fn offset_ms(&self) -> i64 {
+        offset(self.less_boottime_ms.load(Ordering::Relaxed), wall_less_boottime_ms())
+    }
+
+    /// Takes in the time of an answer that came just now.
+    fn observe(&self, theirs: Timestamp) {
+        let ours = wall_less_boottime_ms();
         // The header was cut to the second, so half a second is added.
-        let measured = theirs.as_millisecond() + 500 - ours.as_millisecond();
-        let before = self.offset_ms();
-        if (measured - before).abs() < WORTH_CHANGING_MS {
+        let measured = theirs.as_millisecond() + 500 - wall().as_millisecond() + ours;
+        let before = self.less_boottime_ms.load(Ordering::Relaxed);
+        if before != UNKNOWN && (measured - before).abs() < WORTH_CHANGING_MS {
             return;
         }
-        let after = if measured.abs() < WORTH_CORRECTING_MS { 0 } else { measured / 1000 * 1000 };
-        self.offset_ms.store(after, Ordering::Relaxed);
+        self.less_boottime_ms.store(measured, Ordering::Relaxed);
+        let (before, after) = (offset(before, ours), offset(measured, ours));
         if after != before && after == 0 {
             tracing::info!("this host's clock agrees with CloudWatch's again");
         } else if after != before {
@@ -52,6 +68,12 @@ impl ServerClock {
             );
         }
     }
+}
+
+/// What to add to a clock of ours, when both clocks are given less the same third.
+fn offset(theirs: i64, ours: i64) -> i64 {
+    let apart = if theirs == UNKNOWN { 0 } else { theirs - ours };
+    if apart.abs() < WORTH_CORRECTING_MS { 0 } else { apart / 1000 * 1000 }
 }
 
 /// Reads each answer before it is believed.
@@ -78,26 +100,28 @@ impl Intercept for ReadAnswer {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        is_of_aws(context.response())?;
-        if let Some(theirs) = context.response().headers().get("date").and_then(http_date) {
-            self.clock.observe(theirs, wall());
+        let answer = context.response();
+        let is_of_aws = is_of_aws(answer);
+        // Anybody's page of an error has a date too.
+        if is_of_aws && let Some(theirs) = answer.headers().get("date").and_then(http_date) {
+            self.clock.observe(theirs);
+        }
+        // An error is told by its status, whoever it is from.
+        if !is_of_aws && answer.status().is_success() {
+            return Err(NotOfAws.into());
         }
         Ok(())
     }
 }
 
-/// A proxy's or a captive portal's page with status 200 would be taken for success: `PutMetricData` has no output that
-/// could fail to be read. The protocols demand headers
+/// Whether AWS answered. A proxy's or a captive portal's page with status 200 would be taken for success:
+/// `PutMetricData` has no output that could fail to be read. The protocols demand headers
 /// (<https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html>), and AWS numbers every answer.
-fn is_of_aws(answer: &HttpResponse) -> Result<(), BoxError> {
+pub(super) fn is_of_aws(answer: &HttpResponse) -> bool {
     let header = |name| answer.headers().get(name).unwrap_or_default();
     let by_protocol =
         header("smithy-protocol") == "rpc-v2-cbor" || header("content-type").contains("amz-json");
-    let is_numbered = !header("x-amzn-requestid").is_empty();
-    if by_protocol || is_numbered || !answer.status().is_success() {
-        return Ok(());
-    }
-    Err(NotOfAws.into())
+    by_protocol || !header("x-amzn-requestid").is_empty()
 }
 
 /// Somebody else answered.
@@ -114,23 +138,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_offset_is_applied_in_whole_seconds_and_does_not_waver() {
-        let clock = ServerClock::default();
-        let at = |ms: i64| Timestamp::from_millisecond(1_700_000_000_000 + ms).unwrap();
-        let mut seen = Vec::new();
-        for (theirs, ours) in [
-            (0, 900),            // agree
-            (4_000, 0),          // not worth correcting
-            (3_600_000, 200),    // an hour behind
-            (3_661_000, 60_900), // the same, a second less by latency
-            (3_600_000, 3_600_300),
+    fn an_offset_is_applied_in_whole_seconds_and_follows_a_clock_that_is_set() {
+        let hour = 3_600_000;
+        for (theirs, ours, expected) in [
+            (UNKNOWN, 77, 0),
+            (900, 0, 0),           // agree
+            (4_900, 0, 0),         // not worth correcting
+            (hour + 200, 0, hour), // an hour behind
+            (hour + 200, hour, 0), // and set since
+            (-2 * hour, 0, -2 * hour),
         ] {
-            clock.observe(at(theirs), at(ours));
-            seen.push(clock.offset_ms());
+            assert_eq!(offset(theirs, ours), expected, "{theirs} {ours}");
         }
-        assert_eq!(seen, [0, 0, 3_600_000, 3_600_000, 0]);
-        clock.observe(at(0), at(7_200_000));
-        assert_eq!(clock.offset_ms(), -7_199_000);
+        let clock = ServerClock::default();
+        assert!(!clock.is_known() && clock.offset_ms() == 0);
+        clock.observe(wall() + jiff::SignedDuration::from_hours(1));
+        let first = clock.offset_ms();
+        assert!(clock.is_known() && (3_599_000..=3_601_000).contains(&first), "{first}");
+        // A second more or less is latency, and does not waver.
+        clock.observe(wall() + jiff::SignedDuration::from_secs(3_599));
+        assert!((clock.offset_ms() - first).abs() <= 1000);
     }
 
     #[test]

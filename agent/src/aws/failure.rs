@@ -6,6 +6,8 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+use super::answer::is_of_aws;
+
 /// Why a call failed, by what can be done about it. The text says what happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
@@ -24,6 +26,8 @@ pub enum Failure {
     Rejected {
         /// What is wrong with it.
         why: String,
+        /// Whether AWS said so. Who else says so may only mean its size.
+        proven: bool,
     },
     /// Nothing is wrong with the request, but an operator has to do something first.
     Waiting {
@@ -44,7 +48,7 @@ impl Failure {
     pub fn why(&self) -> &str {
         match self {
             Failure::Retry { why, .. }
-            | Failure::Rejected { why }
+            | Failure::Rejected { why, .. }
             | Failure::Waiting { why }
             | Failure::Missing { why } => why,
             Failure::Exists => "it is there already",
@@ -98,8 +102,12 @@ const DENIED: &[&str] = &[
     "AccessDeniedException",
     "UnauthorizedOperation",
     "UnauthorizedException",
-    "OptInRequired",
     "NotAuthorized",
+];
+
+/// Codes for "who are you": an operator gives other credentials, or enables the region for the account.
+const UNKNOWN_KEYS: &[&str] = &[
+    "OptInRequired",
     "MissingAuthenticationToken",
     "MissingAuthenticationTokenException",
     "UnrecognizedClientException",
@@ -115,13 +123,15 @@ where
         SdkError::ServiceError(answer) => {
             let status = answer.raw().status().as_u16();
             let (code, message) = (answer.err().code().unwrap_or_default(), answer.err().message());
-            of_answer(status, code, message.unwrap_or_default(), action)
+            match (is_of_aws(answer.raw()), code) {
+                (false, _) | (true, "") if !(400..600).contains(&status) => unreadable(action),
+                (false, _) => of_stranger(status, action),
+                (true, code) => of_answer(status, code, message.unwrap_or_default(), action),
+            }
         }
         // An answer came and cannot be read: whether the request was carried out, nobody knows.
-        SdkError::ResponseError(answer) if answer.raw().status().is_success() => {
-            retry(format!("{action}: the answer was cut short or is no answer of AWS"), true)
-        }
-        SdkError::ResponseError(answer) => of_answer(answer.raw().status().as_u16(), "", "", action),
+        SdkError::ResponseError(answer) if answer.raw().status().is_success() => unreadable(action),
+        SdkError::ResponseError(answer) => of_stranger(answer.raw().status().as_u16(), action),
         SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => {
             of_transport(error, action)
         }
@@ -131,6 +141,25 @@ where
 
 fn retry(why: String, ambiguous: bool) -> Failure {
     Failure::Retry { why, ambiguous, throttled: false, expired: false }
+}
+
+fn unreadable(action: &str) -> Failure {
+    retry(
+        format!(
+            "{action}: the answer was cut short, or is not of AWS; is there a proxy or a portal in between?"
+        ),
+        true,
+    )
+}
+
+/// An error that somebody in between answered with: what AWS got to see, nobody knows.
+fn of_stranger(status: u16, action: &str) -> Failure {
+    let why = format!("{action}: HTTP status {status}, not from AWS; is there a proxy in between?");
+    match status {
+        413 => Failure::Rejected { why, proven: false },
+        429 => Failure::Retry { why, ambiguous: false, throttled: true, expired: false },
+        status => retry(why, status >= 500),
+    }
 }
 
 fn of_answer(status: u16, code: &str, message: &str, action: &str) -> Failure {
@@ -152,9 +181,14 @@ fn of_answer(status: u16, code: &str, message: &str, action: &str) -> Failure {
         code if DENIED.contains(&code) => {
             Failure::Waiting { why: format!("{why}; allow {action} to this host's role") }
         }
-        code if REJECTED.contains(&code) || status == 413 => Failure::Rejected { why },
-        // Signatures and times that a wrong clock spoils, credentials that expired, 5xx, and whatever is new.
-        _ => retry(why, false),
+        code if UNKNOWN_KEYS.contains(&code) => Failure::Waiting {
+            why: format!("{why}; are the credentials valid, and is this region enabled for the account?"),
+        },
+        code if REJECTED.contains(&code) || status == 413 => Failure::Rejected { why, proven: true },
+        "ServiceUnavailable" | "ServiceUnavailableException" => retry(why, false),
+        // Signatures and times that a wrong clock spoils, and whatever is new. After a fault within the service the
+        // request may have been carried out.
+        _ => retry(why, status >= 500),
     }
 }
 
@@ -243,7 +277,7 @@ mod tests {
             (400, "ThrottlingException", "throttled"),
             (429, "", "throttled"),
             (503, "ServiceUnavailable", "retry"),
-            (500, "InternalFailure", "retry"),
+            (500, "InternalFailure", "ambiguous"),
             (403, "ExpiredToken", "retry"),
             (400, "ExpiredTokenException", "retry"),
             (403, "SignatureDoesNotMatch", "retry"),

@@ -18,6 +18,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use tokio::sync::Mutex;
 
 pub use answer::ServerClock;
 pub use failure::{Failure, classify};
@@ -103,8 +104,7 @@ const COMPRESS_FROM: u32 = 1024;
 fn data_timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(3))
-        .operation_attempt_timeout(Duration::from_secs(10))
-        .operation_timeout(Duration::from_secs(30))
+        .operation_timeout(Duration::from_secs(20))
         .build()
 }
 
@@ -163,6 +163,8 @@ fn logs(config: &SdkConfig, clock: &Arc<ServerClock>) -> aws_sdk_cloudwatchlogs:
 pub struct Link {
     made: RwLock<Made>,
     clock: Arc<ServerClock>,
+    /// Held while a connection is made, so that an older one never replaces a newer.
+    making: Mutex<()>,
 }
 
 #[derive(Debug, Clone)]
@@ -176,7 +178,7 @@ impl Link {
     /// Finds region and credentials, as far as they are there.
     pub async fn new(aws: Aws, known_region: Option<String>, clock: Arc<ServerClock>) -> Self {
         let connection = aws.connect(known_region.as_deref(), &clock).await;
-        Link { made: RwLock::new(Made { aws, known_region, connection }), clock }
+        Link { made: RwLock::new(Made { aws, known_region, connection }), clock, making: Mutex::default() }
     }
 
     /// The present connection.
@@ -190,12 +192,14 @@ impl Link {
 
     /// Looks for region and credentials again.
     pub async fn reconnect(&self) {
+        let _making = self.making.lock().await;
         let Made { aws, known_region, .. } = self.made();
         self.replace(aws, known_region).await;
     }
 
     /// The same with changed settings.
     pub async fn reconfigure(&self, aws: Aws) {
+        let _making = self.making.lock().await;
         let known_region = self.made().known_region;
         self.replace(aws, known_region).await;
     }

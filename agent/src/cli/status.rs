@@ -97,7 +97,9 @@ fn table(told: &Told) -> Result<String, std::fmt::Error> {
         row("last error", format!("{} ago, {}: {}", ago(error.time), error.place, error.what))?;
     }
     if delivery.clock_offset_ms != 0 {
-        row("clock", format!("{} s behind CloudWatch's; corrected", delivery.clock_offset_ms / 1000))?;
+        let side = if delivery.clock_offset_ms > 0 { "behind" } else { "ahead of" };
+        let seconds = delivery.clock_offset_ms.abs() / 1000;
+        row("clock", format!("{seconds} s {side} CloudWatch's; timestamps are corrected"))?;
     }
     Ok(text)
 }

@@ -266,10 +266,12 @@ fn namespace(text: &str) -> Result<(), Wrong> {
 /// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html>, `logGroupName`.
 fn log_group(text: &str) -> Result<(), Wrong> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_/#".contains(&byte);
-    if (1..=512).contains(&text.len()) && text.bytes().all(allowed) {
+    let is_reserved = text.starts_with("aws/");
+    if (1..=512).contains(&text.len()) && text.bytes().all(allowed) && !is_reserved {
         return Ok(());
     }
-    Err((format!("{text:?} cannot be a log group's name"), "write 1 to 512 of A-Z a-z 0-9 . - _ / #".into()))
+    let cure = "write 1 to 512 of A-Z a-z 0-9 . - _ / #, not beginning with aws/";
+    Err((format!("{text:?} cannot be a log group's name"), cure.into()))
 }
 
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_Dimension.html>, `Value`; empty is the

@@ -68,7 +68,8 @@ impl EraClock {
     }
 }
 
-fn wall_less_boottime_ms() -> i64 {
+/// Wall time less `CLOCK_BOOTTIME`, milliseconds: changes only when the wall clock is set or slewed.
+pub fn wall_less_boottime_ms() -> i64 {
     let boottime = clock_gettime(ClockId::Boottime);
     wall().as_millisecond() - (boottime.tv_sec * 1000 + boottime.tv_nsec / 1_000_000)
 }

@@ -91,6 +91,11 @@ impl Meters {
         self.lost.values().sum()
     }
 
+    /// What was lost for one of these reasons.
+    pub fn lost_for(&self, causes: &[Loss]) -> u64 {
+        causes.iter().filter_map(|cause| self.lost.get(cause)).sum()
+    }
+
     /// All that was sent.
     pub fn sent_in_all(&self) -> u64 {
         self.sent.values().sum()

@@ -254,8 +254,12 @@ pub struct Conntrack {
 pub struct DeliveryUsage {
     /// Records that CloudWatch took.
     pub sent: u64,
-    /// Records that were lost, for whatever reason.
-    pub lost: u64,
+    /// Records that CloudWatch refused as invalid.
+    pub rejected: u64,
+    /// Records that were too old for CloudWatch, or too far ahead of time.
+    pub expired: u64,
+    /// Records that were lost here: the state file was full or damaged, or too many waited for the identity.
+    pub crowded_out: u64,
     /// Requests that failed and are repeated.
     pub failures: u64,
     /// Sends that were written and not answered.

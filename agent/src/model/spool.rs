@@ -34,11 +34,13 @@ pub enum Kind {
     /// Other log events.
     #[default]
     Logs,
+    /// Log events that say what was lost.
+    Gaps,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 3] = [Kind::Metrics, Kind::Findings, Kind::Logs];
+    pub const ALL: [Kind; 4] = [Kind::Metrics, Kind::Findings, Kind::Logs, Kind::Gaps];
 
     /// Its name in messages and in the status.
     pub fn as_str(self) -> &'static str {
@@ -46,6 +48,7 @@ impl Kind {
             Kind::Metrics => "metrics",
             Kind::Findings => "findings",
             Kind::Logs => "logs",
+            Kind::Gaps => "gaps",
         }
     }
 }

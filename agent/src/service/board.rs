@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::gaps::{Gap, Gaps};
 use crate::host::clock::wall;
+use crate::model::identity::{Identity, Instance};
 use crate::model::meters::{Loss, Meters};
 use crate::model::snapshot::{SourceOutcome, SourceReport};
 use crate::model::spool::{Destination, Entry, Kind};
@@ -38,6 +39,9 @@ struct State {
     /// Sources that did not give all that they should, at the last snapshot.
     sources: BTreeMap<String, String>,
     last_error: Option<LastError>,
+    identity: Option<Identity>,
+    instance: Option<Instance>,
+    region: Option<String>,
     gaps: Gaps,
 }
 
@@ -117,7 +121,6 @@ impl Board {
         for shed in shed {
             let cause = match shed.cause {
                 Cause::Full => Loss::Full,
-                Cause::TooOld => Loss::TooOld,
                 Cause::TooLarge => Loss::Rejected,
                 Cause::Damaged => Loss::Damaged,
             };
@@ -130,6 +133,39 @@ impl Board {
                 Some((shed.oldest, shed.newest)),
             );
         }
+    }
+
+    /// Who this host is, and where it sends to.
+    pub fn about(&self, identity: Identity, instance: Option<Instance>, region: Option<&str>) {
+        let mut state = self.state();
+        (state.identity, state.instance) = (Some(identity), instance);
+        state.region = region.map(str::to_owned);
+    }
+
+    /// The instance, as it was last learned.
+    pub fn instance(&self) -> Option<Instance> {
+        self.state().instance.clone()
+    }
+
+    /// The instance was looked at again.
+    pub fn set_instance(&self, instance: Instance) {
+        self.state().instance = Some(instance);
+    }
+
+    /// Where it sends to now.
+    pub fn region(&self, region: Option<&str>) {
+        self.state().region = region.map(str::to_owned);
+    }
+
+    /// Who this host is, once it is known, and where it sends to.
+    pub fn known(&self) -> (Option<Identity>, Option<Instance>, Option<String>) {
+        let state = self.state();
+        (state.identity.clone(), state.instance.clone(), state.region.clone())
+    }
+
+    /// Gap records of everything that was not told yet.
+    pub fn last_gaps(&self, render: impl Fn(&Gap) -> Entry) -> Vec<Entry> {
+        self.state().gaps.rest().iter().map(render).collect()
     }
 
     /// Gap records that are due, rendered by `render`.

@@ -45,6 +45,10 @@ impl Gaps {
         times: Option<(Timestamp, Timestamp)>,
     ) {
         let key = (destination.clone(), cause);
+        // A lost gap record would beget another, for ever.
+        if kind == Kind::Gaps {
+            return;
+        }
         if self.open.len() >= MAX_OPEN && !self.open.contains_key(&key) {
             return;
         }
@@ -64,6 +68,11 @@ impl Gaps {
             return Vec::new();
         }
         self.told_ms = Some(now_ms);
+        self.rest()
+    }
+
+    /// All that is open.
+    pub(super) fn rest(&mut self) -> Vec<Gap> {
         std::mem::take(&mut self.open).into_values().collect()
     }
 }

@@ -7,11 +7,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use serde::{Deserialize, Serialize};
 
 use super::board::{Board, LastError};
 use crate::host::clock::wall;
-use crate::model::identity::{Identity, Instance};
+use crate::model::identity::Instance;
 use crate::model::meters::Meters;
 
 /// A status older than this is of an agent that hangs, or is gone.
@@ -54,35 +56,20 @@ pub struct Status {
 }
 
 impl Status {
-    /// An agent that knows who it is.
-    pub fn of(
-        board: &Board,
-        identity: &Identity,
-        instance: Option<&Instance>,
-        region: Option<String>,
-    ) -> Self {
-        let dimensions = identity.dimensions.iter().map(|d| (d.name.clone(), d.value.clone()));
-        Status {
-            host: Some(identity.name.clone()),
-            dimensions: dimensions.collect(),
-            instance: instance.cloned(),
-            region,
-            ..Status::unidentified(board)
-        }
-    }
-
-    /// An agent that does not know yet.
-    pub fn unidentified(board: &Board) -> Self {
+    /// What the board tells now.
+    pub fn of(board: &Board) -> Self {
+        let (identity, instance, region) = board.known();
+        let dimensions = identity.iter().flat_map(|identity| &identity.dimensions);
         Status {
             version: 1,
             agent: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
             started: Timestamp::UNIX_EPOCH,
             updated: wall(),
-            host: None,
-            dimensions: BTreeMap::new(),
-            instance: None,
-            region: None,
+            dimensions: dimensions.map(|d| (d.name.clone(), d.value.clone())).collect(),
+            host: identity.map(|identity| identity.name),
+            instance,
+            region,
             delivery: board.meters(),
             troubles: board.troubles(),
             sources: board.bad_sources(),
@@ -96,9 +83,11 @@ impl Status {
         serde_json::from_reader(io::BufReader::new(io::Read::take(file, 1 << 20))).map_err(io::Error::from)
     }
 
-    /// Whether it was written so long ago that its agent must be gone.
+    /// Whether its agent is gone, or hangs: its process is no more, or wrote this long ago.
     pub fn is_stale(&self) -> bool {
-        wall().duration_since(self.updated).abs() > STALE
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        let is_gone = pid.is_none_or(|pid| test_kill_process(pid) == Err(Errno::SRCH));
+        is_gone || wall().duration_since(self.updated).abs() > STALE
     }
 
     /// Whether there is nothing to tell.

@@ -3,7 +3,6 @@
 //! Events are put first; group and stream are made only when the service says that they are missing.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,7 +28,6 @@ pub struct CloudWatchLogs {
     link: Arc<Link>,
     /// Days to keep each group that we make.
     retention: watch::Receiver<HashMap<String, Option<u16>>>,
-    told_of_retention: AtomicBool,
     /// Where to go on, of streams that are being made.
     steps: Mutex<HashMap<Destination, Step>>,
 }
@@ -40,15 +38,16 @@ enum Step {
     Put,
     CreateStream,
     CreateGroup,
+    SetRetention,
 }
 
-/// Put, stream, group, stream, put; and once more, if somebody deletes them meanwhile.
-const MAX_STEPS: usize = 10;
+/// Put, stream, group, retention, stream, put; and once more, if somebody deletes them meanwhile.
+const MAX_STEPS: usize = 12;
 
 impl CloudWatchLogs {
     /// Sends by that link; groups that it makes are kept for so many days.
     pub fn new(link: Arc<Link>, retention: watch::Receiver<HashMap<String, Option<u16>>>) -> Self {
-        CloudWatchLogs { link, retention, told_of_retention: AtomicBool::new(false), steps: Mutex::default() }
+        CloudWatchLogs { link, retention, steps: Mutex::default() }
     }
 
     async fn put(&self, group: &str, stream: &str, events: &[StoredEvent]) -> Result<Accepted, Failure> {
@@ -63,28 +62,35 @@ impl CloudWatchLogs {
         }
     }
 
-    async fn create_group(&self, group: &str) -> Result<(), Failure> {
+    /// Makes the group; tells whether it was made here. Made by someone else, it keeps their retention.
+    async fn create_group(&self, group: &str) -> Result<bool, Failure> {
         let connection = self.link.connection();
         let created = connection.logs().create_log_group().log_group_name(group).send().await;
         match created.map_err(|error| classify(&error, CREATE_GROUP)) {
-            Ok(_) => self.set_retention(connection.logs(), group).await,
-            // Made by someone else, whose retention it keeps.
-            Err(Failure::Exists) => {}
-            Err(failure) => return Err(failure),
+            Ok(_) => Ok(true),
+            Err(Failure::Exists) => Ok(false),
+            Err(failure) => Err(failure),
         }
-        Ok(())
     }
 
     /// Optional: not every role allows it, and logs that are kept for ever are still logs.
-    async fn set_retention(&self, client: &aws_sdk_cloudwatchlogs::Client, group: &str) {
-        let Some(days) = self.retention.borrow().get(group).copied().flatten() else { return };
-        let request = client.put_retention_policy().log_group_name(group).retention_in_days(i32::from(days));
-        if let Err(error) = request.send().await
-            && !self.told_of_retention.swap(true, Ordering::Relaxed)
-        {
-            let failure = classify(&error, SET_RETENTION);
-            let why = failure.why();
-            tracing::warn!("log group {group} was made, but is kept for ever and not for {days} days: {why}");
+    async fn set_retention(&self, group: &str) -> Result<(), Failure> {
+        let Some(days) = self.retention.borrow().get(group).copied().flatten() else { return Ok(()) };
+        let connection = self.link.connection();
+        let request = connection.logs().put_retention_policy().log_group_name(group);
+        match request.retention_in_days(i32::from(days)).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => match classify(&error, SET_RETENTION) {
+                // Nobody else sets it, so it is worth another try.
+                again @ Failure::Retry { .. } => Err(again),
+                failure => {
+                    let why = failure.why();
+                    tracing::warn!(
+                        "log group {group} was made, but is kept for ever and not for {days} days: {why}"
+                    );
+                    Ok(())
+                }
+            },
         }
     }
 
@@ -121,6 +127,8 @@ impl Sink for CloudWatchLogs {
         span: Duration::from_mins(24 * 60 - 1),
         age: Duration::from_mins(14 * 24 * 60 - 10),
         ahead: Duration::from_mins(2 * 60 - 10),
+        // 5,000 requests a second are allowed in a region; a million lines are some 200.
+        pause: Duration::from_millis(500),
     };
 
     fn unpack(payload: Payload) -> Vec<StoredEvent> {
@@ -134,8 +142,12 @@ impl Sink for CloudWatchLogs {
         Payload::Logs(records)
     }
 
-    fn time(record: &mut StoredEvent) -> &mut Timestamp {
-        &mut record.timestamp
+    fn time(event: &StoredEvent) -> Timestamp {
+        event.timestamp
+    }
+
+    fn set_time(event: &mut StoredEvent, time: Timestamp) {
+        event.timestamp = time;
     }
 
     fn bytes(event: &StoredEvent) -> usize {
@@ -151,25 +163,36 @@ impl Sink for CloudWatchLogs {
         let Destination::Logs { group, stream } = destination else { return Ok(Accepted::default()) };
         let mut missing = String::new();
         for _ in 0..MAX_STEPS {
-            let next = match self.step(destination) {
+            let result = match self.step(destination) {
                 Step::Put => match self.put(group, stream, events).await {
                     Err(Failure::Missing { why }) => {
                         missing = why;
-                        Step::CreateStream
+                        Ok(Step::CreateStream)
                     }
                     result => return result,
                 },
                 Step::CreateStream => match self.create_stream(group, stream).await {
-                    Ok(()) => Step::Put,
-                    Err(Failure::Missing { .. }) => Step::CreateGroup,
-                    Err(failure) => return Err(failure),
+                    Ok(()) => Ok(Step::Put),
+                    Err(Failure::Missing { .. }) => Ok(Step::CreateGroup),
+                    Err(failure) => Err(failure),
                 },
-                Step::CreateGroup => {
-                    self.create_group(group).await?;
-                    Step::CreateStream
-                }
+                Step::CreateGroup => match self.create_group(group).await {
+                    Ok(true) => Ok(Step::SetRetention),
+                    Ok(false) => Ok(Step::CreateStream),
+                    Err(failure) => Err(failure),
+                },
+                Step::SetRetention => self.set_retention(group).await.map(|()| Step::CreateStream),
             };
-            self.remember(destination, next);
+            match result {
+                Ok(next) => self.remember(destination, next),
+                Err(failure @ Failure::Retry { .. }) => return Err(failure),
+                // Somebody has to do something; perhaps make the group. So begin with putting again. The events are
+                // not what is wrong.
+                Err(failure) => {
+                    self.remember(destination, Step::Put);
+                    return Err(Failure::Waiting { why: failure.why().to_owned() });
+                }
+            }
         }
         // Somebody takes them away as quickly as we make them.
         Err(Failure::Missing { why: missing })

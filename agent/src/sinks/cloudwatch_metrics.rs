@@ -39,6 +39,8 @@ impl Sink for CloudWatchMetrics {
         // Two weeks back, less what a request may wait on its way.
         age: Duration::from_mins(14 * 24 * 60 - 10),
         ahead: Duration::from_mins(2 * 60 - 10),
+        // 500 requests a second are allowed in a region; a day's intervals are some 40 requests.
+        pause: Duration::from_secs(2),
     };
 
     fn unpack(payload: Payload) -> Vec<MetricDatum> {
@@ -52,8 +54,12 @@ impl Sink for CloudWatchMetrics {
         Payload::Metrics(records)
     }
 
-    fn time(record: &mut MetricDatum) -> &mut Timestamp {
-        &mut record.timestamp
+    fn time(datum: &MetricDatum) -> Timestamp {
+        datum.timestamp
+    }
+
+    fn set_time(datum: &mut MetricDatum, time: Timestamp) {
+        datum.timestamp = time;
     }
 
     /// As CBOR (<https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html>): nine bytes a number, and the

@@ -36,11 +36,14 @@ pub async fn spool(
         while let Ok(more) = incoming.try_recv() {
             stored.push(more);
         }
-        for Stamped { era, records } in stored {
+        let mut era = ClockEra::default();
+        for Stamped { era: of_these, records } in stored {
+            era = of_these;
             urgent |= records.iter().any(is_urgent);
             records.into_iter().for_each(|record| add(&mut entries, &era, record));
         }
-        entries.extend(board.gap_entries(wall().as_millisecond(), |gap| gap_entry(gap, &gaps_to)));
+        let now = wall().as_millisecond();
+        entries.extend(board.gap_entries(now, |gap| gap_entry(gap, &gaps_to, &era)));
         if entries.is_empty() {
             continue;
         }
@@ -99,7 +102,7 @@ fn add(entries: &mut Vec<Entry>, era: &ClockEra, record: Record) {
 }
 
 /// A gap record: beside the events that are missing, or, for metrics, in the samples' stream.
-fn gap_entry(gap: &Gap, metrics_to: &Destination) -> Entry {
+pub fn gap_entry(gap: &Gap, metrics_to: &Destination, era: &ClockEra) -> Entry {
     let destination = match &gap.destination {
         Destination::Metrics { .. } => metrics_to.clone(),
         logs @ Destination::Logs { .. } => logs.clone(),
@@ -118,6 +121,5 @@ fn gap_entry(gap: &Gap, metrics_to: &Destination) -> Entry {
     }
     tracing::warn!("{}: {} records lost: {}", place(&gap.destination), gap.records, gap.cause.as_str());
     let event = StoredEvent { timestamp: wall(), message: message.to_string() };
-    let kind = if gap.kind == Kind::Metrics { Kind::Logs } else { gap.kind };
-    Entry { destination, kind, era: ClockEra::default(), payload: Payload::Logs(vec![event]) }
+    Entry { destination, kind: Kind::Gaps, era: era.clone(), payload: Payload::Logs(vec![event]) }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Source, SourceError};
+use crate::model::meters::Loss;
 use crate::model::snapshot::{DeliveryUsage, Snapshot};
 use crate::service::board::Board;
 
@@ -26,7 +27,9 @@ impl Source for AgentDeliverySource {
         let age = meters.oldest.map(|oldest| into.time.duration_since(oldest).as_secs());
         into.delivery = Some(DeliveryUsage {
             sent: meters.sent_in_all(),
-            lost: meters.lost_in_all(),
+            rejected: meters.lost_for(&[Loss::Rejected]),
+            expired: meters.lost_for(&[Loss::TooOld, Loss::TooNew]),
+            crowded_out: meters.lost_for(&[Loss::Full, Loss::Damaged, Loss::Crowded]),
             failures: meters.failures,
             ambiguous: meters.ambiguous,
             state_file_bytes: meters.state_file_bytes,

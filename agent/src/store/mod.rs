@@ -254,30 +254,6 @@ impl Store {
         self.flush();
     }
 
-    /// Gives up the frames that hold nothing newer than `before`, of those destinations and kinds.
-    pub fn expire(&mut self, which: impl Fn(&Destination, Kind) -> bool, before: Timestamp) -> Vec<Shed> {
-        let mut expired = Vec::new();
-        for (&number, queue) in &self.queues {
-            if !Kind::ALL.into_iter().any(|kind| which(&queue.destination, kind)) {
-                continue;
-            }
-            let walked = self.walk(number, Order::Oldest, |key, meta| {
-                if meta.newest < before && which(&queue.destination, meta.kind) {
-                    expired.push((key, *meta));
-                }
-                ControlFlow::Continue(())
-            });
-            if walked.is_err() {
-                break; // The next to write meets it and says so.
-            }
-        }
-        for (key, meta) in expired {
-            self.give_up(key, &meta, Cause::TooOld);
-        }
-        self.flush();
-        self.take_shed()
-    }
-
     /// A value.
     pub fn value(&mut self, key: &ValueKey) -> Option<Vec<u8>> {
         match (self.waiting.values.get(key), &self.file) {
@@ -342,7 +318,6 @@ impl Store {
                     (kind, tallies().filter(|(_, of)| *of == kind).map(|(tally, _)| tally.records).sum())
                 })
                 .collect(),
-            oldest: tallies().filter_map(|(tally, _)| Some(tally.span?.0)).min(),
         }
     }
 

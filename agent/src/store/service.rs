@@ -1,11 +1,10 @@
 //! The state file's thread: receives calls, answers them one after another. `app` spawns it; the file's `fsync`
 //! waits here, and not on the thread that samples.
 
-use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Appended, DestinationStats, Order, Shed, Store, TakeLimits, Usage, ValueKey, ValueKind};
-use crate::model::spool::{Destination, Entry, Frame, Kind};
+use super::{Appended, DestinationStats, Order, Store, TakeLimits, Usage, ValueKey, ValueKind};
+use crate::model::spool::{Destination, Entry, Frame};
 
 /// Calls that may wait. Each caller waits for its answer, so it is the number of callers, with room to spare.
 const WAITING: usize = 16;
@@ -81,15 +80,6 @@ impl StoreHandle {
     /// [`Store::settle`].
     pub async fn settle(&self, ids: Vec<u64>, leftover: Vec<Entry>) -> Result<(), StoreGone> {
         self.ask(move |store| store.settle(&ids, leftover)).await
-    }
-
-    /// [`Store::expire`].
-    pub async fn expire(
-        &self,
-        which: impl Fn(&Destination, Kind) -> bool + Send + 'static,
-        before: Timestamp,
-    ) -> Result<Vec<Shed>, StoreGone> {
-        self.ask(move |store| store.expire(which, before)).await
     }
 
     /// [`Store::value`].

@@ -110,7 +110,10 @@ fn entries_come_back_as_they_were_also_after_reopening() {
     let stats = store.destinations();
     assert_eq!(stats.len(), 2);
     assert_eq!((stats[1].kind, stats[1].records, stats[1].oldest), (Kind::Findings, 2, at(3)));
-    assert_eq!(store.usage().records, vec![(Kind::Metrics, 2), (Kind::Findings, 2), (Kind::Logs, 0)]);
+    assert_eq!(
+        store.usage().records,
+        vec![(Kind::Metrics, 2), (Kind::Findings, 2), (Kind::Logs, 0), (Kind::Gaps, 0)]
+    );
 }
 
 #[test]
@@ -209,22 +212,6 @@ fn room_is_taken_from_whoever_takes_the_most_and_not_from_what_is_being_sent() {
     assert_eq!(left.len() as u64 + shed, 198);
     assert!(left[1..].is_sorted());
     assert_eq!(*left.last().unwrap(), 199);
-}
-
-#[test]
-fn the_old_expire() {
-    let (_folder, path) = new_file();
-    let (mut store, _) = open(&path);
-    for number in 0..6 {
-        store.append(vec![entry(number as usize % 2, Kind::Logs, &[number], 10)], Vec::new());
-    }
-    let shed = store.expire(|destination, _| destination == &logs(0), at(3));
-    assert_eq!(shed.len(), 1);
-    assert_eq!(
-        (shed[0].records, shed[0].oldest, shed[0].newest, shed[0].cause),
-        (2, at(0), at(2), Cause::TooOld)
-    );
-    assert_eq!((held(&mut store, 0), held(&mut store, 1)), (vec![4], vec![1, 3, 5]));
 }
 
 #[test]
@@ -599,7 +586,6 @@ enum Step {
     Append { destination: usize, count: u32, size: usize },
     Settle { destination: usize, newest: bool, records: usize, keep_each: usize },
     Unsent { destination: usize },
-    Expire { destination: usize, age: u32 },
     Reopen { crash: bool, sending: usize },
     Compact,
 }
@@ -611,7 +597,6 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (0..3usize, any::<bool>(), 1..300usize, 1..6usize)
             .prop_map(|(destination, newest, records, keep_each)| Step::Settle { destination, newest, records, keep_each }),
         1 => (0..3usize).prop_map(|destination| Step::Unsent { destination }),
-        1 => (0..3usize, 0..500u32).prop_map(|(destination, age)| Step::Expire { destination, age }),
         2 => (any::<bool>(), 0..4usize).prop_map(|(crash, sending)| Step::Reopen { crash, sending }),
         1 => Just(Step::Compact),
     ];
@@ -655,13 +640,6 @@ proptest! {
                     let ids = ids_of(&store.take(&logs(destination), Order::Oldest, ALL));
                     store.sending(&ids);
                     store.unsent(&ids);
-                }
-                Step::Expire { destination, age } => {
-                    let before = next.saturating_sub(age);
-                    let shed = store.expire(|which, _| which == &logs(destination), at(before));
-                    for _ in 0..shed.iter().map(|shed| shed.records).sum() {
-                        prop_assert!(model[destination].pop_front().unwrap() < before);
-                    }
                 }
                 Step::Reopen { crash, sending } => {
                     let frames = store.take(&logs(sending), Order::Newest, TakeLimits { records: 100, ..ALL });

@@ -111,8 +111,6 @@ pub struct Shed {
 pub enum Cause {
     /// No room: in the file, or in memory while the disk is in trouble.
     Full,
-    /// CloudWatch would refuse them by now.
-    TooOld,
     /// One record larger than anything CloudWatch takes.
     TooLarge,
     /// The file was damaged.
@@ -167,6 +165,4 @@ pub struct Usage {
     pub limit_bytes: u64,
     /// Records that wait.
     pub records: Vec<(Kind, u64)>,
-    /// Timestamp of the oldest of them.
-    pub oldest: Option<Timestamp>,
 }

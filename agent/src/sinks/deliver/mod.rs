@@ -25,7 +25,7 @@ use crate::model::meters::Loss;
 use crate::model::spool::{Destination, Kind, Payload};
 use crate::service::board::Board;
 use crate::store::service::{StoreGone, StoreHandle};
-use crate::store::{Order, TakeLimits};
+use crate::store::{DestinationStats, Order, TakeLimits};
 use requests::{Item, Parted, entries, items, part, shifted};
 
 pub use schedule::Schedule;
@@ -43,6 +43,9 @@ pub struct Limits {
     pub age: Duration,
     /// How far ahead of time a record may be.
     pub ahead: Duration,
+    /// Between two requests of a backlog: a day is through in two minutes, and a fleet that comes back from an outage
+    /// stays below the quotas of its account.
+    pub pause: Duration,
 }
 
 /// What a request that was taken left out.
@@ -70,7 +73,10 @@ pub trait Sink: Debug {
     fn pack(records: Vec<Self::Record>) -> Payload;
 
     /// When it happened.
-    fn time(record: &mut Self::Record) -> &mut Timestamp;
+    fn time(record: &Self::Record) -> Timestamp;
+
+    /// Corrects that.
+    fn set_time(record: &mut Self::Record, time: Timestamp);
 
     /// What it takes of [`Limits::bytes`].
     fn bytes(record: &Self::Record) -> usize;
@@ -85,9 +91,6 @@ pub trait Sink: Debug {
     async fn reconnect(&self);
 }
 
-/// Between two requests of a backlog: a day's metrics and a million log lines are through in two minutes, and a fleet
-/// that comes back from an outage stays far below the quotas.
-const BACKLOG_PAUSE: Duration = Duration::from_millis(500);
 /// First wait after a failure, doubled each time, up to the longest.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// The same where an operator has to do something first.
@@ -99,25 +102,33 @@ const TAKE_BYTES: usize = 1 << 20;
 /// From so many waiting bytes on, a flush is not waited for.
 const FULL_REQUEST: u64 = 1 << 20;
 
+/// While stopping, nobody waits longer for another try.
+const STOPPING: Duration = Duration::from_secs(1);
+/// Failures in a row after which credentials and region are looked for again, whatever the failures say.
+const RECONNECT_EACH: u32 = 5;
+/// Invalid records of one batch that are told one by one.
+const TOLD_EACH: u32 = 3;
+
 /// How a destination has failed.
 #[derive(Debug)]
 struct Wait {
     until: Instant,
     failures: u32,
-    /// Told to the operator; told again when it changes.
-    told: std::mem::Discriminant<Failure>,
+    /// Answers that did not come in a row: requests are made smaller.
+    unanswered: u32,
+    /// Told to the operator, without its numbers; told again when it changes.
+    told: String,
     reconnect: bool,
+    /// Only an operator can help.
+    is_waiting: bool,
 }
 
 /// How a batch fared.
 enum Progress {
     /// There was nothing.
     Nothing,
-    /// Everything taken was settled.
-    Settled {
-        /// Whether more waits.
-        more: bool,
-    },
+    /// CloudWatch answered; what is left is there to be taken again.
+    Settled,
     /// A part may be settled; the rest waits.
     Failed(Failure),
 }
@@ -134,6 +145,9 @@ pub struct Deliver<S> {
     waits: HashMap<Destination, Wait>,
     /// Destinations that have more than a flush took.
     behind: HashSet<Destination>,
+    /// When each destination's backlog had its turn last, and how many turns there were.
+    turns: HashMap<Destination, u64>,
+    turn: u64,
 }
 
 impl<S: Sink> Deliver<S> {
@@ -155,10 +169,12 @@ impl<S: Sink> Deliver<S> {
             era,
             waits: HashMap::new(),
             behind: HashSet::new(),
+            turns: HashMap::new(),
+            turn: 0,
         }
     }
 
-    /// Delivers until `stop`; then as much as goes without a failure.
+    /// Delivers until `stop`; then what is left, until nothing is, or the caller has waited long enough.
     ///
     /// `wake` counts urgent records that were put into the state file, `schedule` may change.
     pub async fn run(
@@ -168,7 +184,6 @@ impl<S: Sink> Deliver<S> {
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), StoreGone> {
         let mut urgent = wake.borrow_and_update().urgent;
-        let mut stopping = *stop.borrow_and_update();
         let next_flush = |schedule: &mut watch::Receiver<Schedule>| {
             Instant::now() + schedule.borrow_and_update().until_flush(wall())
         };
@@ -176,39 +191,50 @@ impl<S: Sink> Deliver<S> {
         let mut backlog_at = Instant::now();
         // What an earlier run left is a backlog.
         for waiting in self.pending().await? {
-            self.behind.insert(waiting.0);
+            self.behind.insert(waiting.destination);
         }
-        loop {
-            let mut flush = stopping;
-            if !stopping {
-                tokio::select! {
-                    biased;
-                    changed = stop.changed() => stopping = changed.is_err() || *stop.borrow(),
-                    Ok(()) = wake.changed() => {
-                        let now = *wake.borrow_and_update();
-                        flush = now.urgent != urgent;
-                        urgent = now.urgent;
-                    }
-                    Ok(()) = schedule.changed() => flush_at = next_flush(&mut schedule),
-                    () = sleep_until(self.next(flush_at, backlog_at)) => {}
+        while !*stop.borrow_and_update() {
+            let mut flush = false;
+            tokio::select! {
+                biased;
+                changed = stop.changed() => if changed.is_err() { break },
+                Ok(()) = wake.changed() => {
+                    let now = *wake.borrow_and_update();
+                    flush = now.urgent != urgent;
+                    urgent = now.urgent;
                 }
+                Ok(()) = schedule.changed() => flush_at = next_flush(&mut schedule),
+                () = sleep_until(self.next(flush_at, backlog_at)) => {}
             }
-            let now = Instant::now();
-            if now >= flush_at {
+            if Instant::now() >= flush_at {
                 flush = true;
                 flush_at = next_flush(&mut schedule);
-                self.expire().await?;
             }
-            if flush || stopping {
+            if flush {
                 self.flush().await?;
-            } else if now >= backlog_at {
-                self.backlog().await?;
-                backlog_at = Instant::now() + BACKLOG_PAUSE;
+            } else if Instant::now() >= backlog_at && self.backlog().await? {
+                backlog_at = Instant::now() + S::LIMITS.pause.mul_f64(jitter());
             }
-            while stopping && self.backlog().await? {}
-            if stopping {
+        }
+        self.drain().await
+    }
+
+    /// Sends what is left, as long as something else than an operator can help.
+    async fn drain(&mut self) -> Result<(), StoreGone> {
+        let latest = Instant::now() + STOPPING;
+        self.waits.values_mut().for_each(|wait| wait.until = wait.until.min(latest));
+        self.flush().await?;
+        loop {
+            while self.backlog().await? {}
+            let latest = Instant::now() + STOPPING;
+            self.waits.values_mut().for_each(|wait| wait.until = wait.until.min(latest));
+            let pending = self.pending().await?;
+            let hopeful = |destination| self.waits.get(destination).is_none_or(|wait| !wait.is_waiting);
+            if !pending.iter().any(|waiting| hopeful(&waiting.destination)) {
                 return Ok(());
             }
+            self.behind.extend(pending.into_iter().map(|waiting| waiting.destination));
+            sleep_until(self.next(latest, Instant::now())).await;
         }
     }
 
@@ -221,12 +247,22 @@ impl<S: Sink> Deliver<S> {
         flush_at.min(backlog.unwrap_or(flush_at))
     }
 
-    /// Destinations with something waiting, findings first: with frames and bytes.
-    async fn pending(&self) -> Result<Vec<(Destination, Kind, u64)>, StoreGone> {
-        let mut waiting: Vec<_> = self.store.destinations().await?;
-        waiting.retain(|stats| self.kinds.contains(&stats.kind) && stats.frames > 0);
-        waiting.sort_by_key(|stats| stats.kind);
-        Ok(waiting.into_iter().map(|stats| (stats.destination, stats.kind, stats.bytes)).collect())
+    /// Destinations with something waiting, findings first.
+    async fn pending(&mut self) -> Result<Vec<DestinationStats>, StoreGone> {
+        let mut pending: Vec<_> = self.store.destinations().await?;
+        pending.retain(|waiting| self.kinds.contains(&waiting.kind) && waiting.frames > 0);
+        pending.sort_by_key(|waiting| waiting.kind);
+        // What emptied by other ways than delivery is nobody's trouble any more.
+        let there: HashSet<&Destination> = pending.iter().map(|waiting| &waiting.destination).collect();
+        self.behind.retain(|destination| there.contains(destination));
+        let board = &self.board;
+        self.waits.retain(|destination, _| {
+            there.contains(destination) || {
+                board.well(&place(destination));
+                false
+            }
+        });
+        Ok(pending)
     }
 
     fn is_ready(&self, destination: &Destination) -> bool {
@@ -235,111 +271,121 @@ impl<S: Sink> Deliver<S> {
 
     /// Sends what happened last, to every destination.
     async fn flush(&mut self) -> Result<(), StoreGone> {
-        for (destination, _, _) in self.pending().await? {
-            if self.is_ready(&destination) {
-                self.step(&destination, Order::Newest).await?;
+        for waiting in self.pending().await? {
+            if self.is_ready(&waiting.destination) {
+                self.step(&waiting.destination, Order::Newest).await?;
             }
         }
         Ok(())
     }
 
-    /// Sends one batch of what is left over; tells whether it did.
+    /// Sends one batch of what is left over, of each destination in turn; tells whether there was something to send.
     async fn backlog(&mut self) -> Result<bool, StoreGone> {
-        for (destination, _, bytes) in self.pending().await? {
-            let due = self.behind.contains(&destination) || bytes >= FULL_REQUEST;
-            if due && self.is_ready(&destination) {
-                // After a failure it is not known how long the outage was: what happened last goes first again.
-                let order = if self.waits.contains_key(&destination) { Order::Newest } else { Order::Oldest };
-                return Ok(matches!(self.step(&destination, order).await?, Progress::Settled { .. }));
-            }
-        }
-        Ok(false)
+        let mut pending = self.pending().await?;
+        pending.retain(|waiting| {
+            let is_due = self.behind.contains(&waiting.destination) || waiting.bytes >= FULL_REQUEST;
+            is_due && self.is_ready(&waiting.destination)
+        });
+        let turns = |waiting: &DestinationStats| self.turns.get(&waiting.destination).copied().unwrap_or(0);
+        let Some(destination) = pending.iter().min_by_key(|waiting| turns(waiting)) else { return Ok(false) };
+        let destination = destination.destination.clone();
+        self.turn += 1;
+        self.turns.insert(destination.clone(), self.turn);
+        // After a failure it is not known how long the outage was: what happened last goes first again.
+        let order = if self.waits.contains_key(&destination) { Order::Newest } else { Order::Oldest };
+        self.step(&destination, order).await?;
+        Ok(true)
     }
 
-    async fn step(&mut self, destination: &Destination, order: Order) -> Result<Progress, StoreGone> {
+    async fn step(&mut self, destination: &Destination, order: Order) -> Result<(), StoreGone> {
         if self.waits.get(destination).is_some_and(|wait| wait.reconnect) {
             self.sink.reconnect().await;
         }
-        let progress = self.send_batch(destination, order).await?;
-        match &progress {
-            Progress::Nothing => {
-                self.behind.remove(destination);
-            }
-            Progress::Settled { more } => {
-                if *more {
-                    self.behind.insert(destination.clone());
-                } else {
-                    self.behind.remove(destination);
-                }
+        match self.send_batch(destination, order).await? {
+            // There was nothing: `pending` forgets it.
+            Progress::Nothing => {}
+            Progress::Settled => {
+                self.behind.insert(destination.clone());
                 if self.waits.remove(destination).is_some() {
                     self.board.well(&place(destination));
                     tracing::info!("{}: CloudWatch takes it again", place(destination));
                 }
             }
-            Progress::Failed(failure) => self.failed(destination, failure),
+            Progress::Failed(failure) => self.failed(destination, &failure),
         }
-        Ok(progress)
+        Ok(())
     }
 
     /// Waits, alone and longer each time; says so once.
     fn failed(&mut self, destination: &Destination, failure: &Failure) {
         let why = failure.why();
-        let throttled = matches!(failure, Failure::Retry { throttled: true, .. });
         let is_waiting = matches!(failure, Failure::Waiting { .. });
-        let (first, longest) = if is_waiting { WAITING } else { RETRY };
+        let (throttled, unanswered, expired) = match failure {
+            Failure::Retry { throttled, ambiguous, expired, .. } => (*throttled, *ambiguous, *expired),
+            _ => (false, false, false),
+        };
         self.behind.insert(destination.clone());
-        let kind = std::mem::discriminant(failure);
+        let told: String = why.chars().filter(|c| !c.is_ascii_digit()).collect();
         let before = self.waits.get(destination);
-        let failures = before.map_or(1, |wait| wait.failures + 1);
-        if before.is_none_or(|wait| wait.told != kind) {
-            tracing::warn!("{}: {why}; nothing is lost, it is kept and tried again", place(destination));
+        if before.is_none_or(|wait| wait.told != told) {
+            tracing::warn!("{}: {why}; it is kept and tried again", place(destination));
         }
         self.board.trouble(&place(destination), why);
         self.board.count(|meters| {
             meters.failures += 1;
             meters.throttled += u64::from(throttled);
         });
+        let failures = before.map_or(1, |wait| wait.failures + 1);
+        let (first, longest) = if is_waiting { WAITING } else { RETRY };
         let wait = first.saturating_mul(1 << (failures - 1).min(10)).min(longest).mul_f64(jitter());
-        let reconnect = is_waiting || matches!(failure, Failure::Retry { expired: true, .. });
-        let until = Instant::now() + wait;
-        self.waits.insert(destination.clone(), Wait { until, failures, told: kind, reconnect });
-    }
-
-    /// Sheds what CloudWatch would refuse for its age.
-    async fn expire(&mut self) -> Result<(), StoreGone> {
-        let age = i64::try_from(S::LIMITS.age.as_millis()).unwrap_or(i64::MAX);
-        let before = shifted(now(&self.server_clock), -age);
-        for (destination, _, _) in self.pending().await? {
-            let which = move |other: &Destination, _| *other == destination;
-            self.board.shed(self.store.expire(which, before).await?);
-        }
-        Ok(())
+        let wait = Wait {
+            until: Instant::now() + wait,
+            failures,
+            unanswered: before.map_or(0, |wait| wait.unanswered) + u32::from(unanswered),
+            told,
+            reconnect: is_waiting || expired || failures.is_multiple_of(RECONNECT_EACH),
+            is_waiting,
+        };
+        self.waits.insert(destination.clone(), wait);
     }
 
     /// Takes frames, sends them in as many requests as they need, and settles what was taken.
     async fn send_batch(&mut self, destination: &Destination, order: Order) -> Result<Progress, StoreGone> {
-        let limits = TakeLimits { records: S::LIMITS.records, bytes: TAKE_BYTES, span: Some(S::LIMITS.span) };
+        let unanswered = self.waits.get(destination).map_or(0, |wait| wait.unanswered);
+        let bytes = TAKE_BYTES >> unanswered.min(6);
+        let limits = TakeLimits { records: S::LIMITS.records, bytes, span: Some(S::LIMITS.span) };
         let frames = self.store.take(destination.clone(), order, limits).await?;
         let Some(kind) = frames.first().map(|frame| frame.entry.kind) else { return Ok(Progress::Nothing) };
         let ids: Vec<u64> = frames.iter().map(|frame| frame.id).collect();
         self.store.sending(ids.clone()).await?;
-        let items = items::<S>(frames, &self.era.now(self.server_clock.offset_ms()));
-        let Parted { requests: mut left, lost } = part::<S>(items, now(&self.server_clock));
+        let clock = (self.server_clock.is_known(), self.server_clock.offset_ms());
+        let items = items::<S>(frames, &self.era.now(clock.1));
+        let Parted { requests: mut left, lost } = part::<S>(items, clock.0.then(|| now(clock.1)));
         lost.iter().for_each(|(item, cause)| self.lose(destination, kind, item, *cause));
         left.reverse();
-        let (mut settled_any, mut probes, mut failure) = (!lost.is_empty(), 0, None);
-        while let Some(request) = left.pop() {
+        let (mut settled_any, mut probes, mut rejected, mut failure) = (!lost.is_empty(), 0, 0, None);
+        while let Some(mut request) = left.pop() {
             match self.send(destination, kind, &request).await {
                 Ok(()) => settled_any = true,
-                Err(Failure::Rejected { why }) => {
+                Err(Failure::Rejected { .. }) if self.server_clock.offset_ms() != clock.1 => {
+                    // Their times were not what we thought: all of it is judged anew.
+                    left.push(request);
+                    break;
+                }
+                Err(Failure::Rejected { why, proven }) => {
                     settled_any = true;
                     probes += 1;
-                    if let [bad] = request.as_slice() {
-                        self.reject(destination, kind, bad, &why);
+                    if request.len() > 1 {
+                        let second = request.split_off(request.len() / 2);
+                        left.extend([second, request]);
+                    } else if proven {
+                        rejected += 1;
+                        request.iter().for_each(|bad| self.reject(destination, kind, bad, &why, rejected));
                     } else {
-                        let mut first = request;
-                        let second = first.split_off(first.len() / 2);
-                        left.extend([second, first]);
+                        left.push(request);
+                        failure =
+                            Some(Failure::Retry { why, ambiguous: false, throttled: false, expired: false });
+                        break;
                     }
                     if probes >= PROBES {
                         break;
@@ -353,16 +399,12 @@ impl<S: Sink> Deliver<S> {
             }
         }
         let leftover: Vec<Item<S::Record>> = left.into_iter().rev().flatten().collect();
-        if !settled_any && failure.is_some() {
-            self.store.unsent(ids).await?;
-        } else {
+        if settled_any {
             self.store.settle(ids, entries::<S>(destination, kind, leftover)).await?;
+        } else {
+            self.store.unsent(ids).await?;
         }
-        if let Some(failure) = failure {
-            return Ok(Progress::Failed(failure));
-        }
-        let waiting = self.pending().await?;
-        Ok(Progress::Settled { more: waiting.iter().any(|(other, _, _)| other == destination) })
+        Ok(failure.map_or(Progress::Settled, Progress::Failed))
     }
 
     async fn send(
@@ -406,13 +448,17 @@ impl<S: Sink> Deliver<S> {
         self.board.lost(destination, kind, cause, 1);
     }
 
-    /// A record that CloudWatch proved invalid.
-    fn reject(&self, destination: &Destination, kind: Kind, item: &Item<S::Record>, why: &str) {
-        tracing::error!(
-            "{}: given up, for CloudWatch refuses it: {why}; {}",
-            place(destination),
-            S::name(&item.record)
-        );
+    /// A record that CloudWatch proved invalid: the `nth` of its batch. A sample of them is told.
+    fn reject(&self, destination: &Destination, kind: Kind, item: &Item<S::Record>, why: &str, nth: u32) {
+        if nth <= TOLD_EACH {
+            let more =
+                if nth == TOLD_EACH { "; what else of its batch is refused is only counted" } else { "" };
+            let name = S::name(&item.record);
+            tracing::error!(
+                "{}: given up, for CloudWatch refuses it: {why}; {name}{more}",
+                place(destination)
+            );
+        }
         self.board.lost(destination, kind, Loss::Rejected, 1);
     }
 }
@@ -435,8 +481,8 @@ pub fn place(destination: &Destination) -> String {
 }
 
 /// The time by CloudWatch's clock.
-fn now(clock: &ServerClock) -> Timestamp {
-    shifted(wall(), clock.offset_ms())
+fn now(offset_ms: i64) -> Timestamp {
+    shifted(wall(), offset_ms)
 }
 
 /// From a half to the whole: hosts that failed together do not come back together.

@@ -25,11 +25,12 @@ pub(super) fn items<S: Sink>(frames: Vec<Frame>, now: &ClockEra) -> Vec<Item<S::
         let shift_ms = correction_ms(&frame.entry.era, now);
         let era = Arc::new(frame.entry.era);
         for mut record in S::unpack(frame.entry.payload) {
-            *S::time(&mut record) = shifted(*S::time(&mut record), shift_ms);
+            let time = shifted(S::time(&record), shift_ms);
+            S::set_time(&mut record, time);
             items.push(Item { record, shift_ms, era: Arc::clone(&era) });
         }
     }
-    items.sort_by_cached_key(|item| *S::time(&mut item.record.clone()));
+    items.sort_by_key(|item: &Item<S::Record>| S::time(&item.record));
     items
 }
 
@@ -39,15 +40,15 @@ pub(super) struct Parted<R> {
     pub(super) lost: Vec<(Item<R>, Loss)>,
 }
 
-/// Parts records, which come oldest first.
-pub(super) fn part<S: Sink>(items: Vec<Item<S::Record>>, now: Timestamp) -> Parted<S::Record> {
+/// Parts records, which come oldest first. Their age is judged only by CloudWatch's own clock, once that is known.
+pub(super) fn part<S: Sink>(items: Vec<Item<S::Record>>, now: Option<Timestamp>) -> Parted<S::Record> {
     let limits: Limits = S::LIMITS;
-    let oldest = shifted(now, -milliseconds(limits.age));
-    let newest = shifted(now, milliseconds(limits.ahead));
+    let oldest = now.map_or(Timestamp::MIN, |now| shifted(now, -milliseconds(limits.age)));
+    let newest = now.map_or(Timestamp::MAX, |now| shifted(now, milliseconds(limits.ahead)));
     let mut parted = Parted { requests: Vec::new(), lost: Vec::new() };
     let (mut bytes, mut from) = (0, Timestamp::MIN);
-    for mut item in items {
-        let (time, size) = (*S::time(&mut item.record), S::bytes(&item.record));
+    for item in items {
+        let (time, size) = (S::time(&item.record), S::bytes(&item.record));
         let refused = match time {
             time if time < oldest => Some(Loss::TooOld),
             time if time > newest => Some(Loss::TooNew),
@@ -82,7 +83,8 @@ pub(super) fn entries<S: Sink>(
 ) -> Vec<Entry> {
     let mut parts: Vec<(Arc<ClockEra>, Vec<S::Record>)> = Vec::new();
     for mut item in items {
-        *S::time(&mut item.record) = shifted(*S::time(&mut item.record), -item.shift_ms);
+        let time = shifted(S::time(&item.record), -item.shift_ms);
+        S::set_time(&mut item.record, time);
         match parts.last_mut().filter(|(era, _)| *era == item.era) {
             Some((_, records)) => records.push(item.record),
             None => parts.push((item.era, vec![item.record])),
@@ -141,7 +143,7 @@ mod tests {
             let frames: Vec<Frame> =
                 events.chunks(7).zip(0..).map(|(part, id)| frame(id, part, 0)).collect();
             let now = Timestamp::from_second(NOW).unwrap();
-            let parted = part::<CloudWatchLogs>(items::<CloudWatchLogs>(frames, &era(0)), now);
+            let parted = part::<CloudWatchLogs>(items::<CloudWatchLogs>(frames, &era(0)), Some(now));
             let sent: usize = parted.requests.iter().map(Vec::len).sum();
             prop_assert_eq!(sent + parted.lost.len(), events.len());
             for request in &parted.requests {
@@ -175,7 +177,7 @@ mod tests {
     fn what_no_request_can_carry_is_lost_by_itself() {
         let frames = vec![frame(1, &[(10, 5), (9, 2_000_000), (8, 5)], 0)];
         let now = Timestamp::from_second(NOW).unwrap();
-        let parted = part::<CloudWatchLogs>(items::<CloudWatchLogs>(frames, &era(0)), now);
+        let parted = part::<CloudWatchLogs>(items::<CloudWatchLogs>(frames, &era(0)), Some(now));
         assert_eq!((parted.requests.len(), parted.requests[0].len(), parted.lost.len()), (1, 2, 1));
         assert_eq!(parted.lost[0].1, Loss::Rejected);
     }
