@@ -82,7 +82,7 @@ impl Program {
 /// The agent over a fixture, publishing each second, with its state and status in `folder`.
 fn agent(aws: &FakeAws, folder: &Path, environment: &[(&'static str, String)], more: &[&str]) -> Program {
     let mut command = Command::new(PATH);
-    command.args(["run", "--interval", "1s", "--root"]).arg(fixture("kernel-6.18"));
+    command.args(["run", "--set", "publish.interval=1s", "--root"]).arg(fixture("kernel-6.18"));
     for (key, value) in [("state.folder", folder.to_path_buf()), ("status.file", folder.join("status.json"))]
     {
         command.arg("--set").arg(format!("{key}={}", value.display()));
@@ -486,8 +486,10 @@ fn what_is_wrong_with_a_log_group_is_not_blamed_on_its_events() {
 #[test]
 fn a_failure_while_stopping_is_not_the_end_of_it() {
     let (aws, folder) = (FakeAws::start().unwrap(), tempfile::tempdir().unwrap());
-    let mut agent = agent(&aws, folder.path(), &keys(), &["--interval", "1h"]);
+    let mut agent = agent(&aws, folder.path(), &keys(), &["--set", "publish.interval=1h"]);
+    let begun = Instant::now();
     while status(folder.path()).1["host"].is_null() {
+        assert!(begun.elapsed() < PATIENCE, "no status");
         std::thread::sleep(Duration::from_millis(20));
     }
     std::thread::sleep(Duration::from_secs(2)); // two samples
