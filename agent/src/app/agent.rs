@@ -94,7 +94,8 @@ impl Agent {
             server_clock: Arc::clone(&server_clock),
         };
         let pipeline = Pipeline::new(config.settings.clone());
-        let process = Process { clock: EraClock::start(), config: config_now, server_clock, board };
+        let process =
+            Process { clock: EraClock::start(), config: config_now, server_clock, board: Arc::clone(&board) };
         let stages = async {
             let sample = sample_each_second(sampling, events.clone(), stopped.clone());
             let process = process.run(pipeline, incoming, records);
@@ -139,14 +140,25 @@ impl Agent {
         };
         tokio::select! {
             result = timeout(DEADLINE, drained) => {
-                if result.is_err() {
-                    tracing::info!("what was not sent stays in the state file, and goes out at the next start");
-                }
+                tell_what_is_left(&board);
                 result.unwrap_or(Ok(())).map(|()| End::Stopped)
             }
             () = waiting => Ok(End::Interrupted),
             () = signals.stop() => Ok(End::Interrupted),
         }
+    }
+}
+
+/// Says what becomes of what was not sent.
+fn tell_what_is_left(board: &Board) {
+    let meters = board.meters();
+    let waiting: u64 = meters.waiting.values().sum();
+    if waiting > meters.unwritten {
+        let stored = waiting - meters.unwritten;
+        tracing::info!("{stored} records stay in the state file, and go out at the next start");
+    }
+    if meters.unwritten > 0 {
+        tracing::error!("{} records could neither be sent nor stored, and are lost", meters.unwritten);
     }
 }
 
@@ -163,10 +175,11 @@ fn reload_configuration(layers: &Layers, started_with: &Config, to: &Reload, on_
     if let Err(error) = Aws::new(aws_settings(&config), on_ec2) {
         return tracing::error!("not reloaded, the old configuration stays: {error}");
     }
-    let state =
-        |config: &Config| (config.state_folder.clone(), config.state_limit, config.status_file.clone());
-    if state(&config) != state(started_with) {
-        tracing::warn!("state.* and status.file take effect at the next start");
+    let fixed = |config: &Config| {
+        (config.state_folder.clone(), config.state_limit, config.status_file.clone(), config.host.clone())
+    };
+    if fixed(&config) != fixed(started_with) {
+        tracing::warn!("state.*, status.file and identity.host take effect at the next start");
     }
     to.rules.send_replace(config.interfaces.clone());
     to.config.send_replace(Arc::new(config));

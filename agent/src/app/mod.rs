@@ -69,7 +69,11 @@ fn on_one_thread<T>(stages: impl Future<Output = anyhow::Result<T>>) -> anyhow::
         return Err(anyhow!("fewer than {OPEN_FILES} open files are allowed; raise the limit (ulimit -n)"));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.context("failed to start the runtime")?.block_on(stages)
+    let runtime = runtime.context("failed to start the runtime")?;
+    let result = runtime.block_on(stages);
+    // A name that is still being looked up would be waited for.
+    runtime.shutdown_background();
+    result
 }
 
 /// What the sampler needs to sample.

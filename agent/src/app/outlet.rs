@@ -24,7 +24,7 @@ use crate::service::board::Board;
 use crate::service::status::{Status, StatusFile};
 use crate::sinks::deliver::{Schedule, Wake};
 use crate::sinks::spool::{Stamped, gap_entry, spool};
-use crate::store::service::{self, StoreHandle};
+use crate::store::service::{self, StoreGone, StoreHandle};
 use crate::store::{OpenError, Store};
 
 /// Between two looks at what changes slowly: instance metadata, the state file's length.
@@ -57,12 +57,10 @@ impl Outlet {
     ) -> anyhow::Result<()> {
         let mut status = StatusFile::new(self.config.borrow().status_file.clone(), wall());
         let (store_to, store_now) = watch::channel(None);
-        let result = tokio::select! {
+        tokio::select! {
             result = self.deliver(events, records, stopped, store_to) => result,
             () = self.watch_status(&mut status, store_now) => Err(anyhow!("the status ended; please report this")),
-        };
-        status.remove();
-        result
+        }
     }
 
     async fn deliver(
@@ -129,7 +127,9 @@ impl Outlet {
             tokio::try_join!(identified, spooled, delivery.run())?;
             // What was lost on the last steps is told by the next run.
             let gaps = self.board.last_gaps(|gap| gap_entry(gap, &gaps_to, &ClockEra::default()));
-            store.append(gaps, Vec::new()).await
+            store.append(gaps, Vec::new()).await?;
+            self.measure(&store).await;
+            Ok::<(), StoreGone>(())
         };
         let reloads = async {
             let mut config_now = self.config.clone();
@@ -252,6 +252,7 @@ impl Outlet {
         let (Ok(usage), Ok(waiting)) = (store.usage().await, store.destinations().await) else { return };
         self.board.count(|meters| {
             meters.state_file_bytes = usage.file_bytes;
+            meters.unwritten = usage.unwritten;
             meters.waiting = usage.records.into_iter().collect();
             meters.oldest = waiting.iter().map(|waiting| waiting.oldest).min();
             meters.clock_offset_ms = self.server_clock.offset_ms();

@@ -129,7 +129,8 @@ pub(super) fn is_of_aws(answer: &HttpResponse) -> bool {
 #[error("the answer is not of AWS; is there a proxy or a portal in between?")]
 pub(super) struct NotOfAws;
 
-fn http_date(text: &str) -> Option<Timestamp> {
+/// A date as HTTP writes it.
+pub(super) fn http_date(text: &str) -> Option<Timestamp> {
     jiff::fmt::rfc2822::parse(text).ok().map(|zoned| zoned.timestamp())
 }
 

@@ -163,7 +163,8 @@ fn of_stranger(status: u16, action: &str) -> Failure {
 }
 
 fn of_answer(status: u16, code: &str, message: &str, action: &str) -> Failure {
-    let why = match (code, message) {
+    let message = shortened(message);
+    let why = match (code, message.as_str()) {
         ("", "") => format!("{action}: HTTP status {status}"),
         (code, "") => format!("{action}: {code}"),
         ("", message) => format!("{action}: HTTP status {status}, {message}"),
@@ -254,7 +255,16 @@ fn causes(error: &(dyn Error + 'static)) -> String {
             texts.push(text);
         }
     }
-    texts.join(": ")
+    shortened(&texts.join(": "))
+}
+
+/// Fit for a message: some errors hold whole requests.
+fn shortened(text: &str) -> String {
+    const LONGEST: usize = 400;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
 }
 
 #[cfg(test)]

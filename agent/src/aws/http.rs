@@ -1,5 +1,6 @@
 //! One HTTP client for everything. The SDK applies a proxy to every address, instance metadata included; this one
-//! leaves out what a proxy can never reach: this host itself and its link.
+//! leaves out what a proxy can never reach: this host itself and its link. And what comes back is bounded: whoever
+//! answers, an answer fills no memory, and its date is one that can be reckoned with.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -12,13 +13,17 @@ use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
     SharedHttpConnector,
 };
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_runtime_api::shared::IntoShared;
+use aws_smithy_types::body::SdkBody;
+use http_body_util::Limited;
+use jiff::Timestamp;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use super::answer::http_date;
 use super::{ClientError, ca_bundle};
 
 /// Environment variables that name a proxy.
@@ -31,7 +36,7 @@ pub(super) fn client(configured: Option<&Path>) -> Result<SharedHttpClient, Clie
     let provider = || Provider::Rustls(CryptoMode::AwsLc);
     let direct = Builder::new().tls_provider(provider()).tls_context(tls.clone()).build_https();
     if !PROXIES.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty())) {
-        return Ok(direct);
+        return Ok(ByAddress { proxied: direct.clone(), direct }.into_shared());
     }
     let proxied = Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = Connector::builder().proxy_config(ProxyConfig::from_env());
@@ -98,14 +103,36 @@ impl HttpClient for ByAddress<SharedHttpClient> {
 
 impl HttpConnector for ByAddress<SharedHttpConnector> {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        if is_never_proxied(request.uri()) { self.direct.call(request) } else { self.proxied.call(request) }
+        let connector = if is_never_proxied(request.uri()) { &self.direct } else { &self.proxied };
+        let answer = connector.call(request);
+        HttpConnectorFuture::new(async move { answer.await.map(bounded) })
     }
+}
+
+/// Bytes that an answer may have. The longest that we ask for are an identity document and an error.
+const MAX_ANSWER: usize = 1024 * 1024;
+
+/// The answer without what could do harm: the SDK reads bodies to their end, and reckons with any date.
+fn bounded(mut answer: HttpResponse) -> HttpResponse {
+    let date = answer.headers().get("date").and_then(http_date);
+    if !date.is_some_and(is_plausible) {
+        answer.headers_mut().remove("date");
+    }
+    let body = answer.take_body();
+    *answer.body_mut() = SdkBody::from_body_1_x(Limited::new(body, MAX_ANSWER));
+    answer
+}
+
+/// Whether a clock may say so: this program is not older than 2020, and not in use after 2100.
+fn is_plausible(date: Timestamp) -> bool {
+    (1_577_836_800..4_102_444_800).contains(&date.as_second())
 }
 
 /// Whether this address is this host itself, or the link: instance metadata, container credentials.
 fn is_never_proxied(uri: &str) -> bool {
     let rest = uri.split_once("://").map_or(uri, |(_, rest)| rest);
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let authority = authority.rsplit('@').next().unwrap_or_default();
     let host = match authority.strip_prefix('[') {
         Some(bracketed) => bracketed.split(']').next().unwrap_or_default(),
         None => authority.split(':').next().unwrap_or_default(),
@@ -113,12 +140,20 @@ fn is_never_proxied(uri: &str) -> bool {
     match host.parse() {
         Ok(IpAddr::V4(address)) => address.is_loopback() || address.is_link_local(),
         // fd00:ec2::/32 is where EC2 serves metadata over IPv6, fd00:ec2::23 container credentials.
+        Ok(IpAddr::V6(address)) if address.to_ipv4_mapped().is_some() => {
+            address.to_ipv4_mapped().is_some_and(|address| address.is_loopback() || address.is_link_local())
+        }
         Ok(IpAddr::V6(address)) => {
             address.is_loopback()
                 || address.is_unicast_link_local()
                 || address.segments().starts_with(&[0xfd00, 0x0ec2])
         }
-        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+        Err(_) => {
+            let name = host.trim_end_matches('.').to_ascii_lowercase();
+            // 127.1 is short for 127.0.0.1.
+            let is_short = name.starts_with("127.") && name.bytes().all(|c| c.is_ascii_digit() || c == b'.');
+            is_short || name == "localhost" || name.ends_with(".localhost")
+        }
     }
 }
 
@@ -135,6 +170,10 @@ mod tests {
             "http://127.0.0.1:5000/",
             "http://[::1]:5000/",
             "http://localhost:4566/service/x",
+            "http://LOCALHOST.:4566",
+            "http://u:p@127.0.0.1:9101/",
+            "http://127.1:9101",
+            "http://[::ffff:127.0.0.1]:9101",
         ] {
             assert!(is_never_proxied(direct), "{direct}");
         }

@@ -35,6 +35,14 @@ pub struct AwsSettings {
 /// Why no client could be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
+    /// An environment variable has a value that the SDK would panic on.
+    #[error("environment variable {name}: {why}")]
+    Variable {
+        /// Which.
+        name: &'static str,
+        /// What is wrong, and what to do.
+        why: String,
+    },
     /// The certificates cannot be used.
     #[error("cannot use the certificates of {path} ({name}): {why}", path = .path.display())]
     Certificates {
@@ -58,6 +66,7 @@ pub struct Aws {
 impl Aws {
     /// Prepares the HTTP client; connects nowhere.
     pub fn new(settings: AwsSettings, on_ec2: bool) -> Result<Self, ClientError> {
+        check_environment()?;
         let http = http::client(settings.ca_bundle.as_deref())?;
         let metadata = metadata_client(&http, on_ec2);
         Ok(Aws { http, metadata, settings })
@@ -71,12 +80,16 @@ impl Aws {
     /// The configuration of the two clients. `known` is the instance's own region, if it is known already.
     pub async fn connect(&self, known: Option<&str>, clock: &Arc<ServerClock>) -> Connection {
         let provider = ProviderConfig::without_region().with_http_client(self.http.clone());
-        let own = self.settings.region.as_deref().map(|region| Region::new(region.to_owned()));
-        let chain = RegionProviderChain::first_try(own)
-            .or_else(aws_config::environment::EnvironmentVariableRegionProvider::new())
-            .or_else(aws_config::profile::ProfileFileRegionProvider::builder().configure(&provider).build())
-            .or_else(known.map(|region| Region::new(region.to_owned())));
-        let region = chain.region().await;
+        let region = match self.settings.region.clone().or_else(region_of_environment) {
+            Some(region) => Some(Region::new(region)),
+            None => {
+                let profile =
+                    aws_config::profile::ProfileFileRegionProvider::builder().configure(&provider).build();
+                let known = known.filter(|region| !region.is_empty());
+                let known = known.map(|region| Region::new(region.to_owned()));
+                RegionProviderChain::first_try(profile).or_else(known).region().await
+            }
+        };
         let credentials = DefaultCredentialsChain::builder()
             .imds_client(self.metadata.clone())
             .configure(provider)
@@ -117,6 +130,7 @@ fn metadata_client(http: &SharedHttpClient, on_ec2: bool) -> imds::Client {
         .configure(&provider)
         .connect_timeout(patience)
         .read_timeout(patience)
+        .operation_timeout(patience * 4)
         .max_attempts(attempts)
         .build()
 }
@@ -156,6 +170,42 @@ fn logs(config: &SdkConfig, clock: &Arc<ServerClock>) -> aws_sdk_cloudwatchlogs:
         aws_sdk_cloudwatchlogs::config::Builder::from(config).interceptor(answer::ReadAnswer::of(clock));
     aws_sdk_cloudwatchlogs::Client::from_conf(config.build())
 }
+
+/// The region that the environment names. An empty variable is none: service managers make such easily.
+fn region_of_environment() -> Option<String> {
+    let set = |name| std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|v| !v.is_empty());
+    set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION"))
+}
+
+/// Refuses, with words, what the SDK panics on or shows a whole request for.
+fn check_environment() -> Result<(), ClientError> {
+    for name in
+        ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_CLOUDWATCH", "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", METADATA_AT]
+    {
+        let Some(value) = std::env::var_os(name) else { continue };
+        let value = value.to_string_lossy();
+        let host = value.strip_prefix("http://").or_else(|| value.strip_prefix("https://"));
+        let is_url = host
+            .is_some_and(|host| host.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '['))
+            && value.bytes().all(|byte| byte.is_ascii_graphic());
+        if !is_url {
+            let why = format!("{value:?} is no URL; write http://HOST or https://HOST, or unset it");
+            return Err(ClientError::Variable { name, why });
+        }
+    }
+    for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"] {
+        if std::env::var_os(name)
+            .is_some_and(|value| value.as_encoded_bytes().iter().any(u8::is_ascii_control))
+        {
+            let why = "it has characters that no key has; is there a line break in it?".into();
+            return Err(ClientError::Variable { name, why });
+        }
+    }
+    Ok(())
+}
+
+/// Where instance metadata is, if not at its usual address.
+const METADATA_AT: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
 
 /// The connection that the sinks send by. Region and credentials may turn up late, or change with a reload: then it is
 /// made anew.

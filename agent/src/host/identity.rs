@@ -55,9 +55,12 @@ pub async fn instance(metadata: &imds::Client) -> Result<Instance, MetadataError
     let document = metadata.get(DOCUMENT).await.map_err(|error| MetadataError(told(&error)))?;
     let instance: Instance = serde_json::from_str(document.as_ref())
         .map_err(|error| MetadataError(format!("the identity document cannot be read: {error}")))?;
-    match instance.instance_id.as_str() {
-        id if !id.is_empty() && id.len() <= MAX_LINE => Ok(instance),
-        _ => Err(MetadataError("the identity document has no instance id".into())),
+    let id = &instance.instance_id;
+    let is_id = (1..=64).contains(&id.len()) && id.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-');
+    if is_id {
+        Ok(instance)
+    } else {
+        Err(MetadataError("the identity document has no instance id that is one".into()))
     }
 }
 

@@ -66,6 +66,9 @@ pub struct Meters {
     pub state_file_bytes: u64,
     /// Records that wait in it.
     pub waiting: BTreeMap<Kind, u64>,
+    /// Of these, records that could not be written to disk.
+    #[serde(default)]
+    pub unwritten: u64,
     /// Time of the oldest of them.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub oldest: Option<Timestamp>,

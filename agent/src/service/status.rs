@@ -79,8 +79,13 @@ impl Status {
 
     /// Reads what a running agent wrote.
     pub fn read(path: &Path) -> io::Result<Self> {
-        let file = std::fs::File::open(path)?;
-        serde_json::from_reader(io::BufReader::new(io::Read::take(file, 1 << 20))).map_err(io::Error::from)
+        let not_waiting = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        let file = std::fs::File::options().read(true).custom_flags(not_waiting).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("not a regular file"));
+        }
+        let status = serde_json::from_reader(io::BufReader::new(io::Read::take(file, 1 << 20)));
+        status.map_err(|error| io::Error::other(format!("this is no status of vpcwatch: {error}")))
     }
 
     /// Whether its agent is gone, or hangs: its process is no more, or wrote this long ago.
@@ -102,18 +107,34 @@ pub struct StatusFile {
     path: Option<PathBuf>,
     started: Timestamp,
     told: bool,
+    written: bool,
+}
+
+/// Taken away, for the agent ends, in whatever way.
+impl Drop for StatusFile {
+    fn drop(&mut self) {
+        if let Some(path) = self.path.as_ref().filter(|_| self.written) {
+            let _ = std::fs::remove_file(path);
+        }
+    }
 }
 
 impl StatusFile {
     /// Writes there, if anywhere.
     pub fn new(path: Option<PathBuf>, started: Timestamp) -> Self {
-        StatusFile { path, started, told: false }
+        StatusFile { path, started, told: false, written: false }
     }
 
     /// Writes it whole, or not at all: beside it first, then in its place. A failure is told once; the agent does its
     /// work without a status.
     pub fn write(&mut self, status: &Status) {
         let Some(path) = &self.path else { return };
+        // While it is not known whose the state file is, another agent may be at work: its status stays.
+        let is_of_another = |there: Status| there.pid != status.pid && !there.is_stale();
+        if !self.written && Status::read(path).is_ok_and(is_of_another) {
+            return;
+        }
+        self.written = true;
         let status = Status { started: self.started, ..status.clone() };
         match write(path, &status) {
             Ok(()) => self.told = false,
@@ -125,13 +146,6 @@ impl StatusFile {
             Err(_) => {}
         }
     }
-
-    /// Takes it away: the agent ends.
-    pub fn remove(&mut self) {
-        if let Some(path) = &self.path {
-            let _ = std::fs::remove_file(path);
-        }
-    }
 }
 
 fn write(path: &Path, status: &Status) -> io::Result<()> {
@@ -139,9 +153,12 @@ fn write(path: &Path, status: &Status) -> io::Result<()> {
         std::fs::create_dir_all(folder)?;
     }
     let beside = path.with_extension(format!("{}.new", std::process::id()));
-    let mut file =
-        std::fs::File::options().write(true).create(true).truncate(true).mode(0o644).open(&beside)?;
-    file.write_all(serde_json::to_string_pretty(status)?.as_bytes())?;
-    file.write_all(b"\n")?;
-    std::fs::rename(&beside, path)
+    // What stands there is of a process that had our number, or was put there for us to follow.
+    let _ = std::fs::remove_file(&beside);
+    let mut file = std::fs::File::options().write(true).create_new(true).mode(0o644).open(&beside)?;
+    let written = file
+        .write_all(serde_json::to_string_pretty(status)?.as_bytes())
+        .and_then(|()| file.write_all(b"\n"))
+        .and_then(|()| std::fs::rename(&beside, path));
+    written.inspect_err(|_| drop(std::fs::remove_file(&beside)))
 }

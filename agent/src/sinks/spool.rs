@@ -13,6 +13,9 @@ use crate::service::board::Board;
 use crate::service::gaps::Gap;
 use crate::store::service::{StoreGone, StoreHandle};
 
+/// Of its troubles, on the board.
+const STATE_FILE: &str = "state file";
+
 /// Records that one event completed, with the clock that stamped them.
 #[derive(Debug)]
 pub struct Stamped {
@@ -30,6 +33,8 @@ pub async fn spool(
     wake: watch::Sender<Wake>,
     gaps_to: Destination,
 ) -> Result<(), StoreGone> {
+    // What was wrong when it was opened has been told.
+    let mut told = store.trouble().await?;
     while let Some(first) = incoming.recv().await {
         let mut urgent = false;
         let (mut stored, mut entries) = (vec![first], Vec::new());
@@ -49,10 +54,20 @@ pub async fn spool(
         }
         let appended = store.append(entries, Vec::new()).await?;
         board.shed(appended.shed);
-        match store.trouble().await? {
-            Some(trouble) => board.trouble("state file", &trouble),
-            None => board.well("state file"),
+        let trouble = store.trouble().await?;
+        if trouble != told {
+            match &trouble {
+                Some(trouble) => {
+                    tracing::warn!("{trouble}; until then all is kept in memory, as far as it goes")
+                }
+                None => tracing::info!("the state file is well again"),
+            }
         }
+        match &trouble {
+            Some(trouble) => board.trouble(STATE_FILE, trouble),
+            None => board.well(STATE_FILE),
+        }
+        told = trouble;
         wake.send_modify(|wake| {
             wake.stored += 1;
             wake.urgent += u64::from(urgent);

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use jiff::Timestamp;
 use redb::{
@@ -95,6 +95,8 @@ pub(super) struct StateFile {
     handle: File,
     /// Growth was refused: the file is at its bound.
     full: Arc<AtomicBool>,
+    /// Its length when it was last looked at.
+    longest: AtomicU64,
 }
 
 /// Why what stands there is of no use.
@@ -163,7 +165,7 @@ impl StateFile {
             }
             Err(error) => return Trial::Unusable(unreadable(error)),
         };
-        let file = StateFile { place: place.clone(), database, handle, full };
+        let file = StateFile { place: place.clone(), database, handle, full, longest: AtomicU64::new(0) };
         match file.check_about() {
             Ok(None) => Trial::Usable(Box::new(file)),
             Ok(Some(unusable)) => Trial::Unusable(unusable),
@@ -333,6 +335,7 @@ impl StateFile {
 
     /// Gives free pages back to the disk.
     pub(super) fn compact(&mut self) -> Result<(), redb::Error> {
+        self.longest.store(0, Ordering::Relaxed);
         Ok(self.database.compact().map(drop)?)
     }
 
@@ -343,6 +346,12 @@ impl StateFile {
     /// Whether the last failure was the bound and not the disk.
     pub(super) fn is_full(&self) -> bool {
         self.full.load(Ordering::Relaxed)
+    }
+
+    /// Whether the file is as long as it was: redb takes no notice, and goes astray when it is not.
+    pub(super) fn is_whole(&self) -> bool {
+        let length = self.length();
+        length >= self.longest.swap(length, Ordering::Relaxed)
     }
 
     /// Whether the path still leads to this file.
@@ -364,7 +373,10 @@ impl StateFile {
             Ok(new) => new,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let path = path.display();
-                return Err(format!("{path} was replaced by another file; remove it, or restart vpcwatch"));
+                return Err(format!(
+                    "{path} was replaced by another file; move that away while vpcwatch runs, and what waits \
+                     comes back (a restart would lose it)"
+                ));
             }
             Err(error) => return Err(format!("{} was deleted: {}", path.display(), cure(path, &error))),
         };

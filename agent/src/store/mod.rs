@@ -167,6 +167,17 @@ impl Store {
         Ok(())
     }
 
+    /// Looks whether somebody cut the file while it is open. What it held is then told as lost, and the file is opened
+    /// anew with the next write: it is set aside if it cannot be used. To be called before anything else.
+    pub fn look(&mut self) {
+        if self.file.as_ref().is_some_and(|file| !file.is_whole()) {
+            self.fail(
+                format!("the state file {} was cut short while it was in use", self.place.path.display()),
+                Duration::ZERO,
+            );
+        }
+    }
+
     /// Stores entries and sets values (`None` removes), all or nothing.
     pub fn append(&mut self, entries: Vec<Entry>, values: Vec<(ValueKey, Option<Vec<u8>>)>) -> Appended {
         self.put(entries, std::iter::empty());
@@ -312,6 +323,7 @@ impl Store {
             file_bytes: self.file_bytes(),
             payload_bytes: tallies().map(|(tally, _)| tally.bytes).sum(),
             limit_bytes: self.place.limit,
+            unwritten: self.waiting.frames.values().map(|(meta, _)| u64::from(meta.records)).sum(),
             records: Kind::ALL
                 .into_iter()
                 .map(|kind| {

@@ -33,6 +33,7 @@ pub fn channel() -> (StoreHandle, Calls) {
 /// Answers calls until every handle is gone. Blocks.
 pub fn serve(mut store: Store, mut calls: Calls) {
     while let Some(call) = calls.0.blocking_recv() {
+        store.look();
         call(&mut store);
     }
 }

@@ -215,6 +215,24 @@ fn room_is_taken_from_whoever_takes_the_most_and_not_from_what_is_being_sent() {
 }
 
 #[test]
+fn a_file_cut_while_it_is_open_is_told_and_begun_anew() {
+    let (_folder, path) = new_file();
+    let (mut store, _) = open(&path);
+    for number in 0..50 {
+        store.look();
+        store.append(vec![entry(0, Kind::Logs, &[number], 1000)], Vec::new());
+    }
+    store.look();
+    fs::File::options().write(true).open(&path).unwrap().set_len(100).unwrap();
+    store.look();
+    let shed = store.append(vec![entry(0, Kind::Logs, &[50], 1000)], Vec::new()).shed;
+    let lost: u64 = shed.iter().map(|shed| shed.records).sum();
+    assert!(shed.iter().all(|shed| shed.cause == Cause::Damaged), "{shed:?}");
+    assert_eq!((lost, held(&mut store, 0)), (50, vec![50]));
+    assert_eq!(store.trouble(), None);
+}
+
+#[test]
 fn another_agents_file_is_left_alone() {
     let (folder, path) = new_file();
     let (_store, _) = open(&path);

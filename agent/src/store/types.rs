@@ -161,6 +161,8 @@ pub struct Usage {
     pub file_bytes: u64,
     /// Bytes of frames.
     pub payload_bytes: u64,
+    /// Records that could not be written to the file yet: they are in memory alone.
+    pub unwritten: u64,
     /// What the file's length does not exceed.
     pub limit_bytes: u64,
     /// Records that wait.

@@ -213,7 +213,7 @@ impl Store {
     }
 
     /// A failed access: redb refuses all after it, so the file is closed, to be opened again with the next write.
-    fn fail(&mut self, why: String, took: Duration) {
+    pub(super) fn fail(&mut self, why: String, took: Duration) {
         self.file = None;
         self.failed = Some((Instant::now(), took));
         self.trouble = Some(why);
