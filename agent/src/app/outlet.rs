@@ -146,7 +146,7 @@ impl Outlet {
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            result = delivered => result.map(|_| ()).context("failed to deliver"),
+            result = delivered => result.context("failed to deliver"),
             ended = store_ended.wait() => ended.and(Err(anyhow!("the state file's thread ended by itself"))),
             () = reloads => Ok(()),
         }

@@ -80,15 +80,14 @@ impl Aws {
     /// The configuration of the two clients. `known` is the instance's own region, if it is known already.
     pub async fn connect(&self, known: Option<&str>, clock: &Arc<ServerClock>) -> Connection {
         let provider = ProviderConfig::without_region().with_http_client(self.http.clone());
-        let region = match self.settings.region.clone().or_else(region_of_environment) {
-            Some(region) => Some(Region::new(region)),
-            None => {
-                let profile =
-                    aws_config::profile::ProfileFileRegionProvider::builder().configure(&provider).build();
-                let known = known.filter(|region| !region.is_empty());
-                let known = known.map(|region| Region::new(region.to_owned()));
-                RegionProviderChain::first_try(profile).or_else(known).region().await
-            }
+        let region = if let Some(region) = self.settings.region.clone().or_else(region_of_environment) {
+            Some(Region::new(region))
+        } else {
+            let profile =
+                aws_config::profile::ProfileFileRegionProvider::builder().configure(&provider).build();
+            let known = known.filter(|region| !region.is_empty());
+            let known = known.map(|region| Region::new(region.to_owned()));
+            RegionProviderChain::first_try(profile).or_else(known).region().await
         };
         let credentials = DefaultCredentialsChain::builder()
             .imds_client(self.metadata.clone())

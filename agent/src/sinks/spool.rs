@@ -55,17 +55,15 @@ pub async fn spool(
         let appended = store.append(entries, Vec::new()).await?;
         board.shed(appended.shed);
         let trouble = store.trouble().await?;
-        if trouble != told {
-            match &trouble {
-                Some(trouble) => {
-                    tracing::warn!("{trouble}; until then all is kept in memory, as far as it goes")
-                }
-                None => tracing::info!("the state file is well again"),
-            }
+        if let Some(trouble) = &trouble {
+            board.trouble(STATE_FILE, trouble);
+        } else {
+            board.well(STATE_FILE);
         }
-        match &trouble {
-            Some(trouble) => board.trouble(STATE_FILE, trouble),
-            None => board.well(STATE_FILE),
+        if let Some(trouble) = trouble.as_ref().filter(|_| trouble != told) {
+            tracing::warn!("{trouble}; until then all is kept in memory, as far as it goes");
+        } else if trouble != told {
+            tracing::info!("the state file is well again");
         }
         told = trouble;
         wake.send_modify(|wake| {
