@@ -716,3 +716,65 @@ mod long {
         });
     }
 }
+
+/// What a run says of an environment or a place that it cannot use; it ends with 1, and without a panic.
+#[test]
+fn environments_that_the_sdk_would_panic_on_are_refused_in_words() {
+    let (aws, folder) = (FakeAws::start().unwrap(), tempfile::tempdir().unwrap());
+    for (name, value, words) in [
+        ("AWS_ENDPOINT_URL", "", "AWS_ENDPOINT_URL: \"\" is no URL"),
+        ("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", "", "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS"),
+        ("AWS_ENDPOINT_URL", "not a url", "\"not a url\" is no URL; write http://HOST"),
+        ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "169.254.169.254", "AWS_EC2_METADATA_SERVICE_ENDPOINT"),
+        ("AWS_ACCESS_KEY_ID", "AK\nIA", "AWS_ACCESS_KEY_ID: it has characters"),
+        ("AWS_CA_BUNDLE", "/nonexistent.pem", "/nonexistent.pem (AWS_CA_BUNDLE): No such file"),
+    ] {
+        let environment = [&keys()[..], &[(name, value.to_owned())]].concat();
+        let (code, _, stderr) = agent(&aws, folder.path(), &environment, &["--for", "1s"]).end();
+        assert_eq!(code, Some(1), "{name}: {stderr}");
+        assert!(stderr.contains(words) && !stderr.contains("panicked"), "{stderr}");
+    }
+}
+
+#[test]
+fn an_empty_region_is_none_and_absurd_dates_are_passed_over() {
+    let (aws, imds, folder) =
+        (FakeAws::start().unwrap(), FakeImds::start().unwrap(), tempfile::tempdir().unwrap());
+    aws.set_skew(7_900 * 365 * 86_400 / 2); // some four thousand years ahead
+    let environment = [&imds.environment()[..], &[("AWS_REGION", String::new())]].concat();
+    let mut agent = agent(&aws, folder.path(), &environment, &[]);
+    wait_for(&aws, "an attempt", |aws| aws.requests().len() >= 2);
+    aws.set_skew(0);
+    wait_for(&aws, "data in the instance's region", |aws| !heartbeats(aws).is_empty());
+    agent.signal(Signal::TERM);
+    let (code, _, stderr) = agent.end();
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains("sending to eu-west-3") && !stderr.contains("clock"), "{stderr}");
+}
+
+#[test]
+fn a_status_that_is_none_is_told_and_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let status = |path: &Path| {
+        let file = format!("status.file={}", path.display());
+        let mut command = assert_cmd::Command::new(PATH);
+        command.args(["status", "--set", &file]).env_clear().timeout(Duration::from_secs(20));
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let pipe = folder.path().join("pipe");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).unwrap();
+    let junk = folder.path().join("junk");
+    std::fs::write(&junk, "[1, 2]").unwrap();
+    for (path, words) in [
+        (pipe, "not a regular file"),
+        (junk, "no status of vpcwatch"),
+        (folder.path().join("none"), "no agent runs"),
+        (folder.path().to_owned(), "not a regular file"),
+    ] {
+        let (code, stderr) = status(&path);
+        assert_eq!(code, Some(4), "{stderr}");
+        assert!(stderr.contains(words), "{stderr}");
+    }
+}
