@@ -35,7 +35,7 @@ fn main() -> anyhow::Result<()> {
             metric_name: format!("metric_{metric}").into(),
             dimensions: vec![Dimension { name: "host".into(), value: owner.clone() }],
             timestamp: time,
-            values: (0..60).map(|second| f64::from(interval * 60 + second * metric)).collect(),
+            values: (0..60).map(|second| f64::from(interval * 60 + second * (metric + 1))).collect(),
             counts: vec![1.0; 60],
             unit: "Count".into(),
             storage_resolution: 60,
