@@ -119,17 +119,15 @@ impl Outlet {
         };
         let spooled = async {
             let result = spool(records, store.clone(), Arc::clone(&self.board), wake, gaps_to.clone()).await;
+            let told = self.tell_gaps(&store, &gaps_to).await;
             // Nothing more comes: deliver what is there, and end.
             let _ = drain.send(true);
-            result
+            result.and(told)
         };
         let delivered = async {
             tokio::try_join!(identified, spooled, delivery.run())?;
             // What was lost on the last steps is told by the next run.
-            let gaps = self.board.last_gaps(|gap| gap_entry(gap, &gaps_to, &ClockEra::default()));
-            store.append(gaps, Vec::new()).await?;
-            self.measure(&store).await;
-            Ok::<(), StoreGone>(())
+            self.tell_gaps(&store, &gaps_to).await
         };
         let reloads = async {
             let mut config_now = self.config.clone();
@@ -150,6 +148,14 @@ impl Outlet {
             ended = store_ended.wait() => ended.and(Err(anyhow!("the state file's thread ended by itself"))),
             () = reloads => Ok(()),
         }
+    }
+
+    /// Stores gap records of what was not told yet, and counts what is left.
+    async fn tell_gaps(&self, store: &StoreHandle, gaps_to: &Destination) -> Result<(), StoreGone> {
+        let gaps = self.board.last_gaps(|gap| gap_entry(gap, gaps_to, &ClockEra::default()));
+        self.board.shed(store.append(gaps, Vec::new()).await?.shed);
+        self.measure(store).await;
+        Ok(())
     }
 
     /// Connects with what a reload may have changed. That it can was checked before.

@@ -44,6 +44,11 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Try again soon, for a reason of our own.
+    pub fn again(why: String) -> Self {
+        Failure::Retry { why, ambiguous: false, throttled: false, expired: false }
+    }
+
     /// What happened, for people.
     pub fn why(&self) -> &str {
         match self {

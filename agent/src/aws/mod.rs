@@ -3,8 +3,8 @@
 //! The SDK's own repeating is off: [`crate::sinks::deliver`] owns it.
 
 mod answer;
+mod client;
 mod failure;
-mod http;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -18,6 +18,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use http::Uri;
 use tokio::sync::Mutex;
 
 pub use answer::ServerClock;
@@ -67,7 +68,7 @@ impl Aws {
     /// Prepares the HTTP client; connects nowhere.
     pub fn new(settings: AwsSettings, on_ec2: bool) -> Result<Self, ClientError> {
         check_environment()?;
-        let http = http::client(settings.ca_bundle.as_deref())?;
+        let http = client::http(settings.ca_bundle.as_deref())?;
         let metadata = metadata_client(&http, on_ec2);
         Ok(Aws { http, metadata, settings })
     }
@@ -183,10 +184,10 @@ fn check_environment() -> Result<(), ClientError> {
     {
         let Some(value) = std::env::var_os(name) else { continue };
         let value = value.to_string_lossy();
-        let host = value.strip_prefix("http://").or_else(|| value.strip_prefix("https://"));
-        let is_url = host
-            .is_some_and(|host| host.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '['))
-            && value.bytes().all(|byte| byte.is_ascii_graphic());
+        let is_url = value.parse::<Uri>().is_ok_and(|uri| {
+            let by_http = uri.scheme_str().is_some_and(|scheme| ["http", "https"].contains(&scheme));
+            by_http && uri.host().is_some_and(|host| !host.is_empty())
+        });
         if !is_url {
             let why = format!("{value:?} is no URL; write http://HOST or https://HOST, or unset it");
             return Err(ClientError::Variable { name, why });

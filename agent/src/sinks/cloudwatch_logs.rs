@@ -38,6 +38,8 @@ enum Step {
     Put,
     CreateStream,
     CreateGroup,
+    /// The answer was lost: if the group is there, it was probably made here.
+    CreateGroupAgain,
     SetRetention,
 }
 
@@ -176,10 +178,15 @@ impl Sink for CloudWatchLogs {
                     Err(Failure::Missing { .. }) => Ok(Step::CreateGroup),
                     Err(failure) => Err(failure),
                 },
-                Step::CreateGroup => match self.create_group(group).await {
-                    Ok(true) => Ok(Step::SetRetention),
-                    Ok(false) => Ok(Step::CreateStream),
-                    Err(failure) => Err(failure),
+                step @ (Step::CreateGroup | Step::CreateGroupAgain) => match self.create_group(group).await {
+                    Ok(made) if made || step == Step::CreateGroupAgain => Ok(Step::SetRetention),
+                    Ok(_) => Ok(Step::CreateStream),
+                    Err(failure) => {
+                        if matches!(failure, Failure::Retry { ambiguous: true, .. }) {
+                            self.remember(destination, Step::CreateGroupAgain);
+                        }
+                        Err(failure)
+                    }
                 },
                 Step::SetRetention => self.set_retention(group).await.map(|()| Step::CreateStream),
             };

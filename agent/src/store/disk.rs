@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
@@ -34,6 +34,8 @@ pub(super) struct Disk {
     limit: u64,
     gate: Gate,
     full: Arc<AtomicBool>,
+    /// The length that was set last, for whoever looks whether somebody else changed it.
+    expected: Arc<AtomicU64>,
     new: bool,
 }
 
@@ -55,9 +57,16 @@ const THEIR_PAGES: [u8; 4] = (1u32 << 20).to_le_bytes();
 const OUR_PAGES: [u8; 4] = REGION_PAGES.to_le_bytes();
 
 impl Disk {
-    pub(super) fn new(handle: &File, limit: u64, gate: &Gate, full: Arc<AtomicBool>) -> io::Result<Self> {
+    pub(super) fn new(
+        handle: &File,
+        limit: u64,
+        gate: &Gate,
+        full: Arc<AtomicBool>,
+        expected: Arc<AtomicU64>,
+    ) -> io::Result<Self> {
         gate(Access::Open)?;
         full.store(false, Ordering::Relaxed);
+        expected.store(handle.metadata()?.len(), Ordering::Relaxed);
         let backend = FileBackend::new(handle.try_clone()?).map_err(io::Error::other)?;
         Ok(Disk {
             file: backend,
@@ -65,6 +74,7 @@ impl Disk {
             limit,
             gate: gate.clone(),
             full,
+            expected,
             new: handle.metadata()?.len() == 0,
         })
     }
@@ -99,7 +109,9 @@ impl StorageBackend for Disk {
                 }
             }
         }
-        self.file.set_len(length)
+        self.file.set_len(length)?;
+        self.expected.store(length, Ordering::Relaxed);
+        Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {

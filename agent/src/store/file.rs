@@ -95,8 +95,8 @@ pub(super) struct StateFile {
     handle: File,
     /// Growth was refused: the file is at its bound.
     full: Arc<AtomicBool>,
-    /// Its length when it was last looked at.
-    longest: AtomicU64,
+    /// Its length, as redb set it.
+    expected: Arc<AtomicU64>,
 }
 
 /// Why what stands there is of no use.
@@ -148,8 +148,8 @@ impl StateFile {
             Ok(handle) => handle,
             Err(error) => return Trial::Refused(Refusal::Disk(cure(path, &error))),
         };
-        let full = Arc::new(AtomicBool::new(false));
-        let disk = Disk::new(&handle, place.limit, &place.gate, full.clone());
+        let (full, expected) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let disk = Disk::new(&handle, place.limit, &place.gate, full.clone(), expected.clone());
         // A page that is not as it was written is found now, where it can be answered by setting the file aside. Later
         // redb would trust it.
         let opened = disk.map_err(DatabaseError::from).and_then(|disk| {
@@ -165,7 +165,7 @@ impl StateFile {
             }
             Err(error) => return Trial::Unusable(unreadable(error)),
         };
-        let file = StateFile { place: place.clone(), database, handle, full, longest: AtomicU64::new(0) };
+        let file = StateFile { place: place.clone(), database, handle, full, expected };
         match file.check_about() {
             Ok(None) => Trial::Usable(Box::new(file)),
             Ok(Some(unusable)) => Trial::Unusable(unusable),
@@ -335,7 +335,6 @@ impl StateFile {
 
     /// Gives free pages back to the disk.
     pub(super) fn compact(&mut self) -> Result<(), redb::Error> {
-        self.longest.store(0, Ordering::Relaxed);
         Ok(self.database.compact().map(drop)?)
     }
 
@@ -350,8 +349,7 @@ impl StateFile {
 
     /// Whether the file is as long as it was: redb takes no notice, and goes astray when it is not.
     pub(super) fn is_whole(&self) -> bool {
-        let length = self.length();
-        length >= self.longest.swap(length, Ordering::Relaxed)
+        self.length() >= self.expected.load(Ordering::Relaxed)
     }
 
     /// Whether the path still leads to this file.

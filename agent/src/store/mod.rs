@@ -94,6 +94,10 @@ pub struct Store {
     waiting_bytes: usize,
     /// Frames given up that the file still holds.
     dropped: BTreeSet<Key>,
+    /// Frames that were taken, by id: they can be settled also while the file cannot be opened.
+    taken: BTreeMap<u64, (u32, Meta)>,
+    /// Frames that wait and take the place of others in the file.
+    replacing: BTreeSet<Key>,
     /// What is being sent, by id.
     marked: BTreeMap<u64, (u32, Meta)>,
     next_id: u64,
@@ -121,11 +125,13 @@ impl Store {
             waiting: Changes::default(),
             waiting_bytes: 0,
             dropped: BTreeSet::new(),
+            taken: BTreeMap::new(),
+            replacing: BTreeSet::new(),
             marked: BTreeMap::new(),
             next_id: 1,
             numbers: BTreeMap::new(),
             queues: BTreeMap::new(),
-            budget: limit - 2 * REGION - limit / 16,
+            budget: full_budget(limit),
             shed: BTreeMap::new(),
         };
         let mut opened = Opened::default();
@@ -226,7 +232,10 @@ impl Store {
                 (None, None) => continue,
             };
             match bytes.map(|bytes| frame::unpack(&bytes, destination.clone(), meta.kind)) {
-                Ok(Some(entry)) => frames.push(Frame { id: key.1, entry }),
+                Ok(Some(entry)) => {
+                    self.taken.insert(key.1, (key.0, meta));
+                    frames.push(Frame { id: key.1, entry });
+                }
                 Ok(None) => self.give_up(key, &meta, Cause::Damaged),
                 Err(error) => self.fail_reading(error),
             }
@@ -246,6 +255,7 @@ impl Store {
     /// Nothing of these frames was taken; they are not being sent any more.
     pub fn unsent(&mut self, ids: &[u64]) {
         for id in ids {
+            self.taken.remove(id);
             if let Some((number, _)) = self.marked.remove(id) {
                 self.waiting.marks.insert((number, *id), false);
             }
@@ -302,14 +312,21 @@ impl Store {
                 ControlFlow::Break(())
             });
             let sum = |of: fn(&Tally) -> u64| queue.tallies.iter().map(of).sum();
-            if let Some(first) = first {
+            // Also what is in a file that cannot be opened at present is there.
+            let counted = || {
+                let (tally, kind) =
+                    queue.tallies.iter().zip(Kind::ALL).find(|(tally, _)| tally.frames > 0)?;
+                Some((kind, tally.span?.0))
+            };
+            let first = first.map(|meta| (meta.kind, meta.oldest)).or_else(counted);
+            if let Some((kind, oldest)) = first {
                 all.push(DestinationStats {
                     destination: queue.destination.clone(),
-                    kind: first.kind,
+                    kind,
                     frames: sum(|tally| tally.frames),
                     records: sum(|tally| tally.records),
                     bytes: sum(|tally| tally.bytes),
-                    oldest: first.oldest,
+                    oldest,
                 });
             }
         }
@@ -353,6 +370,8 @@ impl Store {
         {
             self.fail_reading(error);
         }
+        // What was reckoned too densely is gone.
+        self.budget = full_budget(self.place.limit);
     }
 
     /// Adds entries to what waits to be written, under these keys while there are any.
@@ -371,6 +390,7 @@ impl Store {
             });
             if self.waiting.removed.remove(&key) {
                 self.waiting.marks.insert(key, false);
+                self.replacing.insert(key);
             }
             if let Some(tally) = self.tally(number, meta.kind) {
                 tally.add(&meta);
@@ -433,7 +453,7 @@ impl Store {
     fn locate(&mut self, ids: &[u64]) -> Vec<(Key, Meta)> {
         let mut found = Vec::new();
         for &id in ids {
-            if let Some((number, meta)) = self.marked.get(&id) {
+            if let Some((number, meta)) = self.marked.get(&id).or_else(|| self.taken.get(&id)) {
                 found.push(((*number, id), *meta));
                 continue;
             }
@@ -470,6 +490,7 @@ impl Store {
         }
         self.waiting.marks.remove(&key);
         self.marked.remove(&key.1);
+        self.taken.remove(&key.1);
     }
 
     fn give_up(&mut self, key: Key, meta: &Meta, cause: Cause) {
@@ -496,6 +517,11 @@ impl Store {
     fn take_shed(&mut self) -> Vec<Shed> {
         std::mem::take(&mut self.shed).into_values().collect()
     }
+}
+
+/// What page-rounded sizes may add up to, so that what is written beside what it replaces stays within the limit.
+fn full_budget(limit: u64) -> u64 {
+    limit - 2 * REGION - limit / 16
 }
 
 fn ordered<'a, T>(

@@ -233,6 +233,31 @@ fn a_file_cut_while_it_is_open_is_told_and_begun_anew() {
 }
 
 #[test]
+fn a_draining_file_that_shrinks_is_whole() {
+    let (_folder, path) = new_file();
+    let (mut store, _) = Store::open(&path, "i-1", 64 << 20).unwrap();
+    for number in 0..200 {
+        store.append(vec![entry(0, Kind::Logs, &[number], 60_000)], Vec::new());
+    }
+    let before = length(&path);
+    let mut left: Vec<u32> = (0..200).collect();
+    while !left.is_empty() {
+        store.look();
+        let frames = store.take(&logs(0), Order::Newest, TakeLimits { records: 10, ..ALL });
+        assert_eq!(store.destinations().len(), 1);
+        store.sending(&ids_of(&frames));
+        store.look();
+        store.settle(&ids_of(&frames), Vec::new());
+        left.retain(|number| !numbers_of(&frames).contains(number));
+        store.look();
+        store.append(Vec::new(), vec![(ValueKey::Mark("m".into()), Some(vec![1]))]);
+        assert_eq!(held(&mut store, 0), left);
+        assert_eq!(store.trouble(), None);
+    }
+    assert!(length(&path) < before, "it never shrank, so this proves nothing");
+}
+
+#[test]
 fn another_agents_file_is_left_alone() {
     let (folder, path) = new_file();
     let (_store, _) = open(&path);

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::disk::REGION;
 use super::file::{self, Changes, Key, Refusal, StateFile};
 use super::frame::Meta;
 use super::tally::{self, Queue, Tally};
@@ -106,31 +107,39 @@ impl Store {
         self.make_room(self.budget);
         self.write_dropped()?;
         if let Some(file) = self.file.as_ref().filter(|_| !self.waiting.is_empty()) {
-            let reserved = file.reserve(self.waiting_bytes);
+            let room = file.length().saturating_sub(self.cost() + 2 * REGION);
+            let reserved =
+                if self.waiting_bytes as u64 * 2 < room { Ok(()) } else { file.reserve(self.waiting_bytes) };
             let now = if reserved.is_ok() { std::mem::take(&mut self.waiting) } else { self.settled() };
+            let bytes: usize = now.frames.values().map(|(_, bytes)| bytes.len()).sum();
+            self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
             if let Some(file) = &self.file
                 && let Err(error) = file.write(&now, self.next_id)
             {
+                self.waiting_bytes += bytes;
                 self.waiting.put_back(now);
                 return Err(describe(&self.place.path, error));
             }
-            match reserved {
-                Ok(()) => self.waiting_bytes = 0,
-                Err(error) => trouble = Some(file::cure(&self.place.path, &error)),
-            }
+            self.replacing.retain(|key| self.waiting.frames.contains_key(key));
+            trouble = reserved.err().map(|error| file::cure(&self.place.path, &error)).or(trouble);
         }
         self.trouble = trouble;
         Ok(())
     }
 
-    /// Of what waits, what frees room. Frames, and the cursors that moved with them, go on waiting.
+    /// Of what waits, what frees room: removals, with what takes the place of a part of them. Other frames, and the
+    /// cursors that moved with them, go on waiting.
     fn settled(&mut self) -> Changes {
         let removed = std::mem::take(&mut self.waiting.removed);
+        let (frames, new) = std::mem::take(&mut self.waiting.frames)
+            .into_iter()
+            .partition(|(key, _)| self.replacing.contains(key));
+        self.waiting.frames = new;
         let (here, marks) = std::mem::take(&mut self.waiting.marks)
             .into_iter()
             .partition(|(key, _)| self.waiting.frames.contains_key(key));
         self.waiting.marks = here;
-        Changes { removed, marks, ..Changes::default() }
+        Changes { removed, frames, marks, ..Changes::default() }
     }
 
     /// Apart and first: pages are free when the transaction that freed them has ended.

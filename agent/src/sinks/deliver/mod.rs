@@ -99,6 +99,8 @@ const WAITING: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mi
 const PROBES: u32 = 64;
 /// What is taken from the state file at once.
 const TAKE_BYTES: usize = 1 << 20;
+/// How often that is halved at most: to 16 KiB.
+const SMALLEST: u32 = 6;
 /// From so many waiting bytes on, a flush is not waited for.
 const FULL_REQUEST: u64 = 1 << 20;
 
@@ -114,8 +116,6 @@ const TOLD_EACH: u32 = 3;
 struct Wait {
     until: Instant,
     failures: u32,
-    /// Answers that did not come in a row: requests are made smaller.
-    unanswered: u32,
     /// Told to the operator, without its numbers; told again when it changes.
     told: String,
     reconnect: bool,
@@ -145,6 +145,8 @@ pub struct Deliver<S> {
     waits: HashMap<Destination, Wait>,
     /// Destinations that have more than a flush took.
     behind: HashSet<Destination>,
+    /// How often requests were halved, because answers did not come.
+    smaller: HashMap<Destination, u32>,
     /// When each destination's backlog had its turn last, and how many turns there were.
     turns: HashMap<Destination, u64>,
     turn: u64,
@@ -169,6 +171,7 @@ impl<S: Sink> Deliver<S> {
             era,
             waits: HashMap::new(),
             behind: HashSet::new(),
+            smaller: HashMap::new(),
             turns: HashMap::new(),
             turn: 0,
         }
@@ -197,7 +200,7 @@ impl<S: Sink> Deliver<S> {
             let mut flush = false;
             tokio::select! {
                 biased;
-                changed = stop.changed() => if changed.is_err() { break },
+                changed = stop.changed() => if changed.is_err() { break } else { continue },
                 Ok(()) = wake.changed() => {
                     let now = *wake.borrow_and_update();
                     flush = now.urgent != urgent;
@@ -221,21 +224,27 @@ impl<S: Sink> Deliver<S> {
 
     /// Sends what is left, as long as something else than an operator can help.
     async fn drain(&mut self) -> Result<(), StoreGone> {
-        let latest = Instant::now() + STOPPING;
-        self.waits.values_mut().for_each(|wait| wait.until = wait.until.min(latest));
+        self.hurry();
         self.flush().await?;
         loop {
-            while self.backlog().await? {}
-            let latest = Instant::now() + STOPPING;
-            self.waits.values_mut().for_each(|wait| wait.until = wait.until.min(latest));
+            while self.backlog().await? {
+                self.hurry();
+            }
+            self.hurry();
             let pending = self.pending().await?;
             let hopeful = |destination| self.waits.get(destination).is_none_or(|wait| !wait.is_waiting);
             if !pending.iter().any(|waiting| hopeful(&waiting.destination)) {
                 return Ok(());
             }
             self.behind.extend(pending.into_iter().map(|waiting| waiting.destination));
-            sleep_until(self.next(latest, Instant::now())).await;
+            sleep_until(self.next(Instant::now() + STOPPING, Instant::now())).await;
         }
+    }
+
+    /// While stopping, nobody waits long.
+    fn hurry(&mut self) {
+        let latest = Instant::now() + STOPPING;
+        self.waits.values_mut().for_each(|wait| wait.until = wait.until.min(latest));
     }
 
     /// When there is something to do next.
@@ -302,9 +311,16 @@ impl<S: Sink> Deliver<S> {
             self.sink.reconnect().await;
         }
         match self.send_batch(destination, order).await? {
-            // There was nothing: `pending` forgets it.
-            Progress::Nothing => {}
+            // Nothing to be had, though it is there: the file cannot be read at present.
+            Progress::Nothing => {
+                let why = "what waits cannot be read from the state file at present";
+                self.failed(destination, &Failure::again(why.into()));
+            }
             Progress::Settled => {
+                // Grows again step by step, or each success would be followed by a failure.
+                self.smaller
+                    .entry(destination.clone())
+                    .and_modify(|smaller| *smaller = smaller.saturating_sub(1));
                 self.behind.insert(destination.clone());
                 if self.waits.remove(destination).is_some() {
                     self.board.well(&place(destination));
@@ -341,35 +357,41 @@ impl<S: Sink> Deliver<S> {
         let wait = Wait {
             until: Instant::now() + wait,
             failures,
-            unanswered: before.map_or(0, |wait| wait.unanswered) + u32::from(unanswered),
             told,
             reconnect: is_waiting || expired || failures.is_multiple_of(RECONNECT_EACH),
             is_waiting,
         };
         self.waits.insert(destination.clone(), wait);
+        if unanswered {
+            let smaller = self.smaller.entry(destination.clone()).or_default();
+            *smaller = (*smaller + 1).min(SMALLEST);
+        }
     }
 
     /// Takes frames, sends them in as many requests as they need, and settles what was taken.
     async fn send_batch(&mut self, destination: &Destination, order: Order) -> Result<Progress, StoreGone> {
-        let unanswered = self.waits.get(destination).map_or(0, |wait| wait.unanswered);
-        let bytes = TAKE_BYTES >> unanswered.min(6);
+        let bytes = TAKE_BYTES >> self.smaller.get(destination).copied().unwrap_or(0);
         let limits = TakeLimits { records: S::LIMITS.records, bytes, span: Some(S::LIMITS.span) };
         let frames = self.store.take(destination.clone(), order, limits).await?;
-        let Some(kind) = frames.first().map(|frame| frame.entry.kind) else { return Ok(Progress::Nothing) };
+        if frames.is_empty() {
+            return Ok(Progress::Nothing);
+        }
         let ids: Vec<u64> = frames.iter().map(|frame| frame.id).collect();
         self.store.sending(ids.clone()).await?;
-        let clock = (self.server_clock.is_known(), self.server_clock.offset_ms());
-        let items = items::<S>(frames, &self.era.now(clock.1));
-        let Parted { requests: mut left, lost } = part::<S>(items, clock.0.then(|| now(clock.1)));
-        lost.iter().for_each(|(item, cause)| self.lose(destination, kind, item, *cause));
+        let (is_known, offset_ms) = (self.server_clock.is_known(), self.server_clock.offset_ms());
+        let items = items::<S>(frames, &self.era.now(offset_ms));
+        let Parted { requests: mut left, lost } = part::<S>(items, is_known.then(|| now(offset_ms)));
+        lost.iter().for_each(|(item, cause)| self.lose(destination, item, *cause));
         left.reverse();
-        let (mut settled_any, mut probes, mut rejected, mut failure) = (!lost.is_empty(), 0, 0, None);
+        let (mut settled_any, mut probes, mut rejected) = (!lost.is_empty(), 0, 0);
+        let (mut failure, mut stuck) = (None, Vec::new());
         while let Some(mut request) = left.pop() {
-            match self.send(destination, kind, &request).await {
+            match self.send(destination, &request).await {
                 Ok(()) => settled_any = true,
-                Err(Failure::Rejected { .. }) if self.server_clock.offset_ms() != clock.1 => {
-                    // Their times were not what we thought: all of it is judged anew.
+                Err(Failure::Rejected { why, .. }) if self.is_other_time(is_known, offset_ms) => {
+                    // Their times were not what we thought: all of it is judged anew, after a wait.
                     left.push(request);
+                    failure = Some(Failure::again(why));
                     break;
                 }
                 Err(Failure::Rejected { why, proven }) => {
@@ -380,12 +402,11 @@ impl<S: Sink> Deliver<S> {
                         left.extend([second, request]);
                     } else if proven {
                         rejected += 1;
-                        request.iter().for_each(|bad| self.reject(destination, kind, bad, &why, rejected));
+                        request.iter().for_each(|bad| self.reject(destination, bad, &why, rejected));
                     } else {
-                        left.push(request);
-                        failure =
-                            Some(Failure::Retry { why, ambiguous: false, throttled: false, expired: false });
-                        break;
+                        // Not to be given up for what somebody in between says, nor to stand in the others' way.
+                        stuck.extend(request);
+                        failure = Some(Failure::again(why));
                     }
                     if probes >= PROBES {
                         break;
@@ -398,41 +419,50 @@ impl<S: Sink> Deliver<S> {
                 }
             }
         }
-        let leftover: Vec<Item<S::Record>> = left.into_iter().rev().flatten().collect();
+        let leftover: Vec<Item<S::Record>> =
+            stuck.into_iter().chain(left.into_iter().rev().flatten()).collect();
         if settled_any {
-            self.store.settle(ids, entries::<S>(destination, kind, leftover)).await?;
+            self.store.settle(ids, entries::<S>(destination, leftover)).await?;
         } else {
             self.store.unsent(ids).await?;
         }
         Ok(failure.map_or(Progress::Settled, Progress::Failed))
     }
 
-    async fn send(
-        &self,
-        destination: &Destination,
-        kind: Kind,
-        request: &[Item<S::Record>],
-    ) -> Result<(), Failure> {
+    /// Whether CloudWatch's clock turned out to be another than was reckoned with.
+    fn is_other_time(&self, was_known: bool, offset_ms: i64) -> bool {
+        const OTHER_MS: i64 = 2_000;
+        self.server_clock.is_known() != was_known
+            || (self.server_clock.offset_ms() - offset_ms).abs() >= OTHER_MS
+    }
+
+    async fn send(&self, destination: &Destination, request: &[Item<S::Record>]) -> Result<(), Failure> {
         let records: Vec<S::Record> = request.iter().map(|item| item.record.clone()).collect();
         let begun = Instant::now();
         let result = self.sink.send(destination, &records).await;
         let count = records.len() as u64;
         match &result {
             Ok(accepted) => {
-                let (too_old, too_new) = (accepted.too_old as u64, accepted.too_new as u64);
                 let latency_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
                 self.board.count(|meters| {
                     meters.requests += 1;
-                    meters.count_sent(kind, count.saturating_sub(too_old + too_new));
-                    if kind == Kind::Metrics {
+                    for item in request
+                        .iter()
+                        .take(request.len().saturating_sub(accepted.too_new))
+                        .skip(accepted.too_old)
+                    {
+                        meters.count_sent(item.kind, 1);
+                    }
+                    if matches!(destination, Destination::Metrics { .. }) {
                         meters.last_publish = Some(wall());
                         meters.publish_latency_ms = Some(latency_ms);
                     }
                     meters.clock_offset_ms = self.server_clock.offset_ms();
                 });
-                for (cause, records) in [(Loss::TooOld, accepted.too_old), (Loss::TooNew, accepted.too_new)] {
-                    self.board.lost(destination, kind, cause, records as u64);
-                }
+                let too_old = request.iter().take(accepted.too_old);
+                let too_new = request.iter().skip(request.len().saturating_sub(accepted.too_new));
+                too_old.for_each(|item| self.lose(destination, item, Loss::TooOld));
+                too_new.for_each(|item| self.lose(destination, item, Loss::TooNew));
             }
             Err(Failure::Retry { ambiguous: true, .. }) => self.board.count(|meters| {
                 meters.ambiguous += 1;
@@ -443,13 +473,13 @@ impl<S: Sink> Deliver<S> {
         result.map(|_| ())
     }
 
-    fn lose(&self, destination: &Destination, kind: Kind, item: &Item<S::Record>, cause: Loss) {
+    fn lose(&self, destination: &Destination, item: &Item<S::Record>, cause: Loss) {
         tracing::debug!("{}: lost, {}: {}", place(destination), cause.as_str(), S::name(&item.record));
-        self.board.lost(destination, kind, cause, 1);
+        self.board.lost(destination, item.kind, cause, 1);
     }
 
     /// A record that CloudWatch proved invalid: the `nth` of its batch. A sample of them is told.
-    fn reject(&self, destination: &Destination, kind: Kind, item: &Item<S::Record>, why: &str, nth: u32) {
+    fn reject(&self, destination: &Destination, item: &Item<S::Record>, why: &str, nth: u32) {
         if nth <= TOLD_EACH {
             let more =
                 if nth == TOLD_EACH { "; what else of its batch is refused is only counted" } else { "" };
@@ -459,7 +489,7 @@ impl<S: Sink> Deliver<S> {
                 place(destination)
             );
         }
-        self.board.lost(destination, kind, Loss::Rejected, 1);
+        self.board.lost(destination, item.kind, Loss::Rejected, 1);
     }
 }
 

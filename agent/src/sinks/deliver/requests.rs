@@ -14,6 +14,8 @@ use crate::model::spool::{ClockEra, Destination, Entry, Frame, Kind};
 #[derive(Debug, Clone)]
 pub(super) struct Item<R> {
     pub(super) record: R,
+    /// Of one destination too there may be several.
+    pub(super) kind: Kind,
     shift_ms: i64,
     era: Arc<ClockEra>,
 }
@@ -23,11 +25,11 @@ pub(super) fn items<S: Sink>(frames: Vec<Frame>, now: &ClockEra) -> Vec<Item<S::
     let mut items = Vec::new();
     for frame in frames {
         let shift_ms = correction_ms(&frame.entry.era, now);
-        let era = Arc::new(frame.entry.era);
+        let (era, kind) = (Arc::new(frame.entry.era), frame.entry.kind);
         for mut record in S::unpack(frame.entry.payload) {
             let time = shifted(S::time(&record), shift_ms);
             S::set_time(&mut record, time);
-            items.push(Item { record, shift_ms, era: Arc::clone(&era) });
+            items.push(Item { record, kind, shift_ms, era: Arc::clone(&era) });
         }
     }
     items.sort_by_key(|item: &Item<S::Record>| S::time(&item.record));
@@ -76,21 +78,17 @@ pub(super) fn part<S: Sink>(items: Vec<Item<S::Record>>, now: Option<Timestamp>)
 }
 
 /// What is left, as it was put in.
-pub(super) fn entries<S: Sink>(
-    destination: &Destination,
-    kind: Kind,
-    items: Vec<Item<S::Record>>,
-) -> Vec<Entry> {
-    let mut parts: Vec<(Arc<ClockEra>, Vec<S::Record>)> = Vec::new();
+pub(super) fn entries<S: Sink>(destination: &Destination, items: Vec<Item<S::Record>>) -> Vec<Entry> {
+    let mut parts: Vec<(Arc<ClockEra>, Kind, Vec<S::Record>)> = Vec::new();
     for mut item in items {
         let time = shifted(S::time(&item.record), -item.shift_ms);
         S::set_time(&mut item.record, time);
-        match parts.last_mut().filter(|(era, _)| *era == item.era) {
-            Some((_, records)) => records.push(item.record),
-            None => parts.push((item.era, vec![item.record])),
+        match parts.last_mut().filter(|(era, kind, _)| *era == item.era && *kind == item.kind) {
+            Some((_, _, records)) => records.push(item.record),
+            None => parts.push((item.era, item.kind, vec![item.record])),
         }
     }
-    let entry = |(era, records): (Arc<ClockEra>, Vec<S::Record>)| Entry {
+    let entry = |(era, kind, records): (Arc<ClockEra>, Kind, Vec<S::Record>)| Entry {
         destination: destination.clone(),
         kind,
         era: ClockEra::clone(&era),
@@ -169,7 +167,7 @@ mod tests {
         let items = items::<CloudWatchLogs>(vec![after.clone(), before.clone()], &era(0));
         let ago: Vec<i64> = items.iter().map(|item| NOW - item.record.timestamp.as_second()).collect();
         assert_eq!(ago, [3_600, 3_500, 50]);
-        let left = entries::<CloudWatchLogs>(&before.entry.destination, Kind::Logs, items);
+        let left = entries::<CloudWatchLogs>(&before.entry.destination, items);
         assert_eq!(left, [before.entry, after.entry]);
     }
 

@@ -31,7 +31,7 @@ const PROXIES: [&str; 6] =
     ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
 
 /// The client, with the certificates of `configured` trusted beside the system's.
-pub(super) fn client(configured: Option<&Path>) -> Result<SharedHttpClient, ClientError> {
+pub(super) fn http(configured: Option<&Path>) -> Result<SharedHttpClient, ClientError> {
     let tls = tls_context(configured)?;
     let provider = || Provider::Rustls(CryptoMode::AwsLc);
     let direct = Builder::new().tls_provider(provider()).tls_context(tls.clone()).build_https();
@@ -191,11 +191,11 @@ mod tests {
         let begin = "-----BEGIN CERTIFICATE-----\n";
         for text in ["", "text", &format!("{begin}AAAA\n-----END CERTIFICATE-----\n"), &format!("{begin}A")] {
             std::fs::write(&path, text).unwrap();
-            let error = client(Some(&path)).unwrap_err().to_string();
+            let error = http(Some(&path)).unwrap_err().to_string();
             assert!(error.contains("ca.pem (aws.ca_bundle)"), "{error}");
         }
         assert!(
-            client(Some(&folder.path().join("none.pem"))).unwrap_err().to_string().contains("No such file")
+            http(Some(&folder.path().join("none.pem"))).unwrap_err().to_string().contains("No such file")
         );
     }
 }
