@@ -414,6 +414,8 @@ fn credentials_that_come_late_or_expire() {
     imds.change(|instance| instance.role = Some("agent-role".into()));
     wait_for(&aws, "data by the role's credentials", |aws| !heartbeats(aws).is_empty());
     let first = aws.requests().iter().filter_map(|request| request.access_key.clone()).next_back().unwrap();
+    // Metadata was restarted too, and knows no token any more.
+    imds.forget_tokens();
     for given in 1..=imds.credentials_given() {
         aws.expire_access_key(&format!("ASIAFAKE{given:08}"));
     }
@@ -770,7 +772,7 @@ fn a_status_that_is_none_is_told_and_not_waited_for() {
     for (path, words) in [
         (pipe, "not a regular file"),
         (junk, "no status of vpcwatch"),
-        (folder.path().join("none"), "no agent runs"),
+        (folder.path().join("none"), "no agent tells its status"),
         (folder.path().to_owned(), "not a regular file"),
     ] {
         let (code, stderr) = status(&path);

@@ -140,8 +140,7 @@ impl Agent {
         };
         tokio::select! {
             result = timeout(DEADLINE, drained) => {
-                tell_what_is_left(&board);
-                result.unwrap_or(Ok(())).map(|()| End::Stopped)
+                result.unwrap_or(Ok(())).and_then(|()| tell_what_is_left(&board)).map(|()| End::Stopped)
             }
             () = waiting => Ok(End::Interrupted),
             () = signals.stop() => Ok(End::Interrupted),
@@ -149,8 +148,8 @@ impl Agent {
     }
 }
 
-/// Says what becomes of what was not sent.
-fn tell_what_is_left(board: &Board) {
+/// Says what becomes of what was not sent; what could not be stored either is lost, and a failure.
+fn tell_what_is_left(board: &Board) -> anyhow::Result<()> {
     let meters = board.meters();
     let waiting: u64 = meters.waiting.values().sum();
     if waiting > meters.unwritten {
@@ -158,8 +157,9 @@ fn tell_what_is_left(board: &Board) {
         tracing::info!("{stored} records stay in the state file, and go out at the next start");
     }
     if meters.unwritten > 0 {
-        tracing::error!("{} records could neither be sent nor stored, and are lost", meters.unwritten);
+        return Err(anyhow!("{} records could neither be sent nor stored, and are lost", meters.unwritten));
     }
+    Ok(())
 }
 
 pub(super) fn aws_settings(config: &Config) -> AwsSettings {

@@ -29,6 +29,8 @@ use crate::store::{OpenError, Store};
 
 /// Between two looks at what changes slowly: instance metadata, the state file's length.
 const MINUTE: Duration = Duration::from_mins(1);
+/// Between two reminders of a trouble that lasts.
+const REMIND: Duration = Duration::from_mins(10);
 /// What an agent that is stopped still waits for its identity.
 const IDENTITY_AT_STOP: Duration = Duration::from_secs(1);
 /// Of its troubles, on the board.
@@ -89,7 +91,8 @@ impl Outlet {
         let region = known.instance.as_ref().map(|instance| instance.region.clone());
         let link = Arc::new(Link::new(self.aws.clone(), region, Arc::clone(&self.server_clock)).await);
         self.board.about(known.identity.clone(), known.instance.clone(), link.connection().region());
-        self.say_hello(&known, &link);
+        let in_memory = store.trouble().await?.is_some();
+        self.say_hello(&known, &link, in_memory);
 
         let (wake, woken) = watch::channel(Wake::default());
         let schedule = |config: &Config| Schedule::of(&known.identity.name, config.settings.interval_seconds);
@@ -213,10 +216,17 @@ impl Outlet {
                 meters.ambiguous_records += met.ambiguous;
             });
         }
+        let waiting = handle.destinations().await.context("failed to open the state file")?;
+        if let Some(oldest) = waiting.iter().map(|waiting| waiting.oldest).min() {
+            let records: u64 = waiting.iter().map(|waiting| waiting.records).sum();
+            tracing::info!(
+                "{records} records of an earlier run wait, the oldest of {oldest}; they go out now"
+            );
+        }
         Ok((handle, ended))
     }
 
-    fn say_hello(&self, known: &Known, link: &Link) {
+    fn say_hello(&self, known: &Known, link: &Link, in_memory: bool) {
         let what = match &known.instance {
             Some(instance) => {
                 format!("instance {} ({}, {})", instance.instance_id, instance.instance_type, instance.region)
@@ -226,11 +236,11 @@ impl Outlet {
         let config = self.config.borrow();
         let connection = link.connection();
         let region = connection.region().unwrap_or("no region yet");
+        let state = if in_memory { "memory alone".into() } else { config.state_folder.display().to_string() };
         tracing::info!(
-            "vpcwatch {} on {what}, sending to {region} every {} s; state in {}",
+            "vpcwatch {} on {what}, sending to {region} every {} s; state in {state}",
             env!("CARGO_PKG_VERSION"),
             config.settings.interval_seconds,
-            config.state_folder.display()
         );
     }
 
@@ -238,6 +248,7 @@ impl Outlet {
     async fn watch_status(&self, status: &mut StatusFile, store: watch::Receiver<Option<StoreHandle>>) {
         let started = wall();
         let mut each_minute = Instant::now();
+        let mut remind_at = Instant::now() + REMIND;
         loop {
             let store = store.borrow().clone();
             if let Some(store) = store {
@@ -248,6 +259,10 @@ impl Outlet {
                 }
             }
             self.judge_publishing(started);
+            if Instant::now() >= remind_at {
+                remind_at = Instant::now() + REMIND;
+                self.remind();
+            }
             status.write(&Status::of(&self.board));
             sleep(STATUS).await;
         }
@@ -274,6 +289,15 @@ impl Outlet {
         // After a backlog the file is long and empty.
         if store.usage().await.is_ok_and(|usage| usage.payload_bytes < usage.file_bytes / 8) {
             let _ = store.compact().await;
+        }
+    }
+
+    /// Troubles are told when they begin; those that last are told again.
+    fn remind(&self) {
+        let meters = self.board.meters();
+        let waiting: u64 = meters.waiting.values().sum();
+        for (place, what) in self.board.troubles() {
+            tracing::warn!("still in trouble, {place}: {what}; {waiting} records wait");
         }
     }
 

@@ -60,6 +60,7 @@ impl Outlet {
                         tracing::warn!("{error}; sampling goes on, and records wait until it answers");
                     }
                     self.board.trouble(PLACE, &error.to_string());
+                    self.aws.forget_metadata_token();
                 }
             }
             sleep(wait).await;
@@ -100,8 +101,9 @@ impl Outlet {
 
     /// What may change of an instance, or come late; what metadata does not tell stays as it was.
     pub(super) async fn refresh(&self, instance: &mut Instance) {
-        if let Ok(state) = identity::lifecycle_state(self.aws.metadata()).await {
-            instance.lifecycle_state = state;
+        match identity::lifecycle_state(self.aws.metadata()).await {
+            Ok(state) => instance.lifecycle_state = state,
+            Err(_) => self.aws.forget_metadata_token(),
         }
         if instance.auto_scaling_group.is_none()
             && let Ok(group) = identity::auto_scaling_group(self.aws.metadata()).await

@@ -206,7 +206,8 @@ fn of_transport<E: Error + 'static>(error: &SdkError<E, HttpResponse>, action: &
         || lower.contains("identity resolver")
         || lower.contains("no providers in chain")
     {
-        let cure = "give the instance a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
+        let cure = "on EC2: is instance metadata on, and has the instance a role? Elsewhere: set AWS_PROFILE, or \
+                    AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
         return Failure::Waiting { why: format!("{action}: no credentials ({text}); {cure}") };
     }
     if lower.contains("region")
@@ -260,7 +261,10 @@ fn causes(error: &(dyn Error + 'static)) -> String {
             texts.push(text);
         }
     }
-    shortened(&texts.join(": "))
+    let text = texts.join(": ");
+    // Some errors show the whole answer, or the request.
+    let dump = ["Response {", "Request {"].iter().filter_map(|dump| text.find(dump)).min();
+    shortened(text.get(..dump.unwrap_or(text.len())).unwrap_or_default())
 }
 
 /// Fit for a message: some errors hold whole requests.

@@ -60,8 +60,10 @@ pub enum ClientError {
 #[derive(Debug, Clone)]
 pub struct Aws {
     http: SharedHttpClient,
-    metadata: imds::Client,
+    /// Shared by every copy of this.
+    metadata: Arc<RwLock<imds::Client>>,
     settings: AwsSettings,
+    on_ec2: bool,
 }
 
 impl Aws {
@@ -69,13 +71,20 @@ impl Aws {
     pub fn new(settings: AwsSettings, on_ec2: bool) -> Result<Self, ClientError> {
         check_environment()?;
         let http = client::http(settings.ca_bundle.as_deref())?;
-        let metadata = metadata_client(&http, on_ec2);
-        Ok(Aws { http, metadata, settings })
+        let metadata = Arc::new(RwLock::new(metadata_client(&http, on_ec2)));
+        Ok(Aws { http, metadata, settings, on_ec2 })
     }
 
     /// Instance metadata, version 2.
-    pub fn metadata(&self) -> &imds::Client {
-        &self.metadata
+    pub fn metadata(&self) -> imds::Client {
+        self.metadata.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Asks for a new session token with the next question to instance metadata. The SDK keeps its token for hours,
+    /// also when metadata, which may have been restarted, does not know it any more and answers 401.
+    pub fn forget_metadata_token(&self) {
+        let fresh = metadata_client(&self.http, self.on_ec2);
+        *self.metadata.write().unwrap_or_else(PoisonError::into_inner) = fresh;
     }
 
     /// The configuration of the two clients. `known` is the instance's own region, if it is known already.
@@ -91,7 +100,7 @@ impl Aws {
             RegionProviderChain::first_try(profile).or_else(known).region().await
         };
         let credentials = DefaultCredentialsChain::builder()
-            .imds_client(self.metadata.clone())
+            .imds_client(self.metadata())
             .configure(provider)
             .region(region.clone())
             .build()
@@ -244,6 +253,7 @@ impl Link {
     pub async fn reconnect(&self) {
         let _making = self.making.lock().await;
         let Made { aws, known_region, .. } = self.made();
+        aws.forget_metadata_token();
         self.replace(aws, known_region).await;
     }
 

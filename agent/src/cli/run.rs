@@ -21,7 +21,8 @@ pub(super) struct Run {
     /// Stop by itself after this time, "30s"
     #[arg(long = "for", value_name = "DURATION", value_parser = some_time)]
     stop_after: Option<Duration>,
-    /// How a dry run prints
+    /// How a dry run prints: a table each interval, or one JSON object a line, each a metric datum or log event as
+    /// CloudWatch gets it
     #[arg(long, value_enum, default_value_t = Format::Table, requires = "dry")]
     output: Format,
     /// Record every snapshot to this file, for replay
@@ -33,9 +34,9 @@ pub(super) struct Run {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum Format {
-    /// An aligned table each interval
+    /// Aligned text for people
     Table,
-    /// One JSON object a line, each a metric datum or log event as CloudWatch gets it
+    /// JSON
     Json,
 }
 

@@ -31,7 +31,7 @@ impl Status {
         let told = Told::read(&path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => {
                 anyhow!(
-                    "no agent runs: {} is not there (systemctl status vpcwatch tells more)",
+                    "no agent tells its status in {}; if one runs with another status.file, give the same --set here",
                     path.display()
                 )
             }
@@ -57,7 +57,7 @@ fn table(told: &Told) -> Result<String, std::fmt::Error> {
     let mut row = |name: &str, value: String| writeln!(text, "{name:<16} {}", printable(&value));
     let state = match (told.is_stale(), told.troubles.is_empty()) {
         (true, _) => format!("HANGS OR GONE: last heard of {} ago", ago(told.updated)),
-        (false, true) => "healthy".into(),
+        (false, true) => format!("healthy as of {} ago", ago(told.updated)),
         (false, false) => "NOT WELL".into(),
     };
     row(

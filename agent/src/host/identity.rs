@@ -51,7 +51,7 @@ fn line(path: &Path) -> Option<String> {
 pub struct MetadataError(String);
 
 /// The instance, by its identity document.
-pub async fn instance(metadata: &imds::Client) -> Result<Instance, MetadataError> {
+pub async fn instance(metadata: imds::Client) -> Result<Instance, MetadataError> {
     let document = metadata.get(DOCUMENT).await.map_err(|error| MetadataError(told(&error)))?;
     let instance: Instance = serde_json::from_str(document.as_ref())
         .map_err(|error| MetadataError(format!("the identity document cannot be read: {error}")))?;
@@ -65,16 +65,16 @@ pub async fn instance(metadata: &imds::Client) -> Result<Instance, MetadataError
 }
 
 /// The instance's Auto Scaling group; `None` where it has none, or instance tags are not allowed in metadata.
-pub async fn auto_scaling_group(metadata: &imds::Client) -> Result<Option<String>, MetadataError> {
+pub async fn auto_scaling_group(metadata: imds::Client) -> Result<Option<String>, MetadataError> {
     optional(metadata, GROUP).await
 }
 
 /// What Auto Scaling wants this instance to become: `InService`, `Terminated` and others; `None` outside a group.
-pub async fn lifecycle_state(metadata: &imds::Client) -> Result<Option<String>, MetadataError> {
+pub async fn lifecycle_state(metadata: imds::Client) -> Result<Option<String>, MetadataError> {
     optional(metadata, LIFECYCLE).await
 }
 
-async fn optional(metadata: &imds::Client, path: &str) -> Result<Option<String>, MetadataError> {
+async fn optional(metadata: imds::Client, path: &str) -> Result<Option<String>, MetadataError> {
     match metadata.get(path).await {
         Ok(text) => Ok(Some(text.as_ref().trim().to_owned()).filter(|text| !text.is_empty())),
         Err(ImdsError::ErrorResponse(answer)) if answer.response().status().as_u16() == 404 => Ok(None),
@@ -83,7 +83,7 @@ async fn optional(metadata: &imds::Client, path: &str) -> Result<Option<String>,
 }
 
 /// The instance, if metadata answers within `patience`.
-pub async fn instance_within(metadata: &imds::Client, patience: Duration) -> Option<Instance> {
+pub async fn instance_within(metadata: imds::Client, patience: Duration) -> Option<Instance> {
     tokio::time::timeout(patience, instance(metadata)).await.ok()?.ok()
 }
 

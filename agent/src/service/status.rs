@@ -26,6 +26,9 @@ pub struct Status {
     pub version: u32,
     /// The agent's version.
     pub agent: String,
+    /// Whether nothing was wrong when it was written.
+    #[serde(default)]
+    pub healthy: bool,
     /// Its process.
     pub pid: u32,
     /// When it started.
@@ -63,6 +66,7 @@ impl Status {
         Status {
             version: 1,
             agent: env!("CARGO_PKG_VERSION").into(),
+            healthy: board.troubles().is_empty(),
             pid: std::process::id(),
             started: Timestamp::UNIX_EPOCH,
             updated: wall(),

@@ -58,7 +58,7 @@ impl ValueKind {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Two agents would send everything twice.
-    #[error("the state file {0} is in use by another vpcwatch; stop that one, or name another file")]
+    #[error("the state file {0} is in use by another vpcwatch; stop that one, or name another state.folder")]
     Locked(PathBuf),
 }
 

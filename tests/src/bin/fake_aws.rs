@@ -13,7 +13,11 @@ fn main() -> anyhow::Result<()> {
         let place = match option.as_str() {
             "--port" => &mut port,
             "--imds-port" => &mut imds_port,
-            _ => bail!("usage: fake-aws [--port N] [--imds-port N]"),
+            "--help" | "-h" => {
+                println!("{USAGE}");
+                return Ok(());
+            }
+            _ => bail!("{USAGE}"),
         };
         let number = arguments.next().with_context(|| format!("{option} needs a number"))?;
         *place = number.parse().with_context(|| format!("{option} {number}"))?;
@@ -30,6 +34,9 @@ fn main() -> anyhow::Result<()> {
         std::thread::park();
     }
 }
+
+const USAGE: &str = "usage: fake-aws [--port N] [--imds-port N]\n\
+    CloudWatch, CloudWatch Logs and instance metadata on loopback, at any free ports or at those";
 
 fn show(request: &Request) {
     let Request { operation, records, rejected, bytes, error, .. } = request;
