@@ -5,6 +5,7 @@ mod disk;
 mod floods;
 mod interfaces;
 mod listeners;
+mod names;
 mod tcp_states;
 mod unprivileged;
 
