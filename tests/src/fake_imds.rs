@@ -5,14 +5,14 @@
 //! each request for credentials makes new ones, with the next number in the access key.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use vpcwatch::host::clock;
 
-use crate::http::{Answer, Call, Delivery, Server, Site, lock};
+use crate::http::{Answer, Call, Delivery, Site, Stand, lock};
 
 const TOKEN_TTL: &str = "x-aws-ec2-metadata-token-ttl-seconds";
 const LONGEST_TTL: u64 = 21_600;
@@ -20,9 +20,7 @@ const LONGEST_TTL: u64 = 21_600;
 /// Instance metadata on loopback. Dropping it stops it.
 #[derive(Debug)]
 pub struct FakeImds {
-    state: Arc<State>,
-    port: u16,
-    server: Mutex<Option<Server>>,
+    stand: Stand<State>,
 }
 
 /// What the instance is. Change it with [`FakeImds::change`].
@@ -76,14 +74,12 @@ impl FakeImds {
 
     /// Starts at this port.
     pub fn start_at(port: u16) -> anyhow::Result<Self> {
-        let state = Arc::new(State::default());
-        let server = Server::start(port, Arc::clone(&state))?;
-        Ok(FakeImds { state, port: server.address().port(), server: Mutex::new(Some(server)) })
+        Ok(FakeImds { stand: Stand::start(port, State::default())? })
     }
 
     /// `http://127.0.0.1:PORT`.
     pub fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        self.stand.endpoint()
     }
 
     /// What a program needs in its environment to come here.
@@ -93,16 +89,12 @@ impl FakeImds {
 
     /// Stops listening and closes all connections.
     pub fn down(&self) {
-        lock(&self.server).take();
+        self.stand.down();
     }
 
     /// Listens again, at the same port.
     pub fn up(&self) -> anyhow::Result<()> {
-        let mut server = lock(&self.server);
-        if server.is_none() {
-            *server = Some(Server::start(self.port, Arc::clone(&self.state))?);
-        }
-        Ok(())
+        self.stand.up()
     }
 
     /// Changes what the instance is: `imds.change(|instance| instance.role = None)`.
@@ -146,7 +138,7 @@ impl FakeImds {
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        lock(&self.state.0)
+        lock(&self.stand.site.0)
     }
 }
 

@@ -154,6 +154,42 @@ impl Drop for Server {
     }
 }
 
+/// A site with its address, where it can be gone for a while. Dropping it stops it.
+#[derive(Debug)]
+pub(crate) struct Stand<S> {
+    pub(crate) site: Arc<S>,
+    port: u16,
+    server: Mutex<Option<Server>>,
+}
+
+impl<S: Site> Stand<S> {
+    /// Listens, at any free port if `port` is 0.
+    pub(crate) fn start(port: u16, site: S) -> anyhow::Result<Self> {
+        let site = Arc::new(site);
+        let server = Server::start(port, Arc::clone(&site))?;
+        Ok(Stand { site, port: server.address().port(), server: Mutex::new(Some(server)) })
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Stops listening and closes all connections.
+    pub(crate) fn down(&self) {
+        lock(&self.server).take();
+    }
+
+    /// Listens again, at the same port.
+    pub(crate) fn up(&self) -> anyhow::Result<()> {
+        let mut server = lock(&self.server);
+        if server.is_none() {
+            *server = Some(Server::start(self.port, Arc::clone(&self.site))?);
+        }
+        Ok(())
+    }
+}
+
 fn accept(listener: &TcpListener, open: &Arc<Open>, site: &Arc<impl Site>) {
     for (stream, number) in listener.incoming().zip(0..) {
         if open.stopping.load(Ordering::SeqCst) {

@@ -13,10 +13,13 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
 use super::outlet::Outlet;
-use super::{EVENTS, End, PATIENCE, Recording, Sampling, on_one_thread, sample_each_second};
+use super::{
+    EVENTS, End, Recording, Sampling, on_one_thread, sample_each_second, sleep_or_forever,
+    tell_what_is_waited_for,
+};
 use crate::aws::{Aws, AwsSettings, ServerClock};
 use crate::config::{Config, Layers};
 use crate::host::clock::EraClock;
@@ -36,6 +39,7 @@ use crate::sources::InterfaceRules;
 const RECORDS: usize = 64;
 /// What the drain may take; the rest stays in the state file. The unit's stop time-out is longer.
 const DEADLINE: Duration = Duration::from_secs(10);
+
 /// An agent that delivers.
 #[derive(Debug)]
 pub struct Agent {
@@ -107,14 +111,14 @@ impl Agent {
         };
         let mut stages = pin!(stages);
 
-        let stop_at = stop_after.map(|after| Instant::now() + after);
+        let mut time_is_up = pin!(sleep_or_forever(stop_after));
         loop {
             tokio::select! {
                 asked = signals.next() => match asked {
                     Asked::Stop => break,
                     Asked::Reload => reload_configuration(&layers, &config, &reload, on_ec2),
                 },
-                () = until(stop_at) => break,
+                () = &mut time_is_up => break,
                 result = recording.ended.wait(), if recording.ended.is_running() => {
                     result?;
                 }
@@ -126,14 +130,8 @@ impl Agent {
         }
         // Stop the source; closing channels stop the rest, in order.
         let _ = stop.send(true);
-        let waiting = async {
-            sleep(PATIENCE).await;
-            tracing::info!(
-                "sending what waits, for up to {} s; a second signal ends at once",
-                DEADLINE.as_secs()
-            );
-            std::future::pending::<()>().await;
-        };
+        let what = format!("sending what waits, for up to {} s", DEADLINE.as_secs());
+        let waiting = tell_what_is_waited_for(&what);
         let drained = async {
             let delivered = (&mut stages).await.map(|_| ());
             recording.ended.wait().await.and(delivered)
@@ -142,7 +140,7 @@ impl Agent {
             result = timeout(DEADLINE, drained) => {
                 result.unwrap_or(Ok(())).and_then(|()| tell_what_is_left(&board)).map(|()| End::Stopped)
             }
-            () = waiting => Ok(End::Interrupted),
+            never = waiting => match never {},
             () = signals.stop() => Ok(End::Interrupted),
         }
     }
@@ -184,13 +182,6 @@ fn reload_configuration(layers: &Layers, started_with: &Config, to: &Reload, on_
     to.rules.send_replace(config.interfaces.clone());
     to.config.send_replace(Arc::new(config));
     tracing::info!("the configuration was read again");
-}
-
-async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
-    }
 }
 
 /// What the pipeline's stage needs beside the pipeline.

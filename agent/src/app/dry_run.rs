@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::{
-    EVENTS, End, PATIENCE, Recording, Sampling, each, host_name, on_a_thread, on_one_thread,
-    sample_each_second,
+    EVENTS, End, Recording, Sampling, each, host_name, on_a_thread, on_one_thread, sample_each_second,
+    sleep_or_forever, tell_what_is_waited_for,
 };
 use crate::aws::{Aws, AwsSettings};
 use crate::config::Config;
@@ -116,13 +116,8 @@ impl DryRun {
             let ends = [early, printed.wait().await, recorded.wait().await];
             quiet_if_reader_left(ends.into_iter().collect())
         };
-        let say_what_is_waited_for = async {
-            sleep(PATIENCE).await;
-            tracing::info!(
-                "waiting for the reader of standard output or of the recording; a second signal ends at once"
-            );
-            std::future::pending::<()>().await;
-        };
+        let waiting =
+            tell_what_is_waited_for("waiting for the reader of standard output or of the recording");
         tokio::select! {
             result = timeout(DEADLINE, drained) => match result {
                 Ok(result) => result.map(|()| End::Stopped),
@@ -131,7 +126,7 @@ impl DryRun {
                     DEADLINE.as_secs()
                 )),
             },
-            () = say_what_is_waited_for => Ok(End::Interrupted),
+            never = waiting => match never {},
             _ = signals.next() => Ok(End::Interrupted),
         }
     }
@@ -174,11 +169,4 @@ fn quiet_if_reader_left(result: anyhow::Result<()>) -> anyhow::Result<()> {
         error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
     };
     result.or_else(|error| if left(&error) { Ok(()) } else { Err(error) })
-}
-
-async fn sleep_or_forever(duration: Option<Duration>) {
-    match duration {
-        Some(duration) => sleep(duration).await,
-        None => std::future::pending().await,
-    }
 }

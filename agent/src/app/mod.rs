@@ -8,6 +8,7 @@ mod dry_run;
 mod outlet;
 mod who;
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use rustix::process::{Resource, getrlimit};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
 use crate::config::Config;
 use crate::host::clock::{Monotonic, wall};
@@ -157,6 +158,21 @@ fn on_a_thread(
     };
     std::thread::Builder::new().name(name.into()).spawn(run).context("failed to start a thread")?;
     Ok(Ended(Some(result)))
+}
+
+/// The end of a run's time, if it has one.
+async fn sleep_or_forever(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Tells an operator who has waited for a while what for. Never ends.
+async fn tell_what_is_waited_for(what: &str) -> Infallible {
+    sleep(PATIENCE).await;
+    tracing::info!("{what}; a second signal ends at once");
+    std::future::pending().await
 }
 
 /// Writes what comes, until no more comes.

@@ -242,7 +242,7 @@ impl Link {
 
     /// The present connection.
     pub fn connection(&self) -> Connection {
-        self.made().connection
+        self.made.read().unwrap_or_else(PoisonError::into_inner).connection.clone()
     }
 
     fn made(&self) -> Made {

@@ -1,7 +1,16 @@
 //! Every host path hangs off one root, so that a fixture tree, or a host's root mounted in a container, serves as
 //! well as `/`.
 
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+/// Opens a file for reading, where anything may be: a pipe or device would be waited for, or never end.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
+}
 
 /// The root that host paths hang off.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::board::{Board, LastError};
 use crate::host::clock::wall;
+use crate::host::paths::open_regular;
 use crate::model::identity::Instance;
 use crate::model::meters::Meters;
 
@@ -83,12 +84,8 @@ impl Status {
 
     /// Reads what a running agent wrote.
     pub fn read(path: &Path) -> io::Result<Self> {
-        let not_waiting = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-        let file = std::fs::File::options().read(true).custom_flags(not_waiting).open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("not a regular file"));
-        }
-        let status = serde_json::from_reader(io::BufReader::new(io::Read::take(file, 1 << 20)));
+        let file = io::Read::take(open_regular(path)?, 1 << 20);
+        let status = serde_json::from_reader(io::BufReader::new(file));
         status.map_err(|error| io::Error::other(format!("this is no status of vpcwatch: {error}")))
     }
 

@@ -15,13 +15,11 @@ pub mod sock_diag;
 mod tcp_table;
 mod walk_budget;
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::host::paths::Paths;
+use crate::host::paths::{Paths, open_regular};
 use crate::model::snapshot::Snapshot;
 use crate::service::board::Board;
 
@@ -89,16 +87,10 @@ const MAX_FILE: u64 = 16 * 1024 * 1024;
 fn read_text(path: &Path) -> Result<String, SourceError> {
     let read = || {
         let mut bytes = Vec::new();
-        io::Read::read_to_end(&mut io::Read::take(open(path)?, MAX_FILE), &mut bytes)?;
+        io::Read::read_to_end(&mut io::Read::take(open_regular(path)?, MAX_FILE), &mut bytes)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
     read().map_err(|error| cannot_read(path, &error))
-}
-
-/// Opens a kernel file. Below another root anything may be there: a pipe or device would be waited for, or never end.
-fn open(path: &Path) -> io::Result<File> {
-    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
 }
 
 fn cannot_read(path: &Path, error: &io::Error) -> SourceError {

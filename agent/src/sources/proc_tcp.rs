@@ -7,8 +7,8 @@ use std::io::{self, BufRead, BufReader};
 use procfs::net::{TcpNetEntries, TcpNetEntry};
 use procfs::{ExplicitSystemInfo, FromBufReadSI};
 
-use super::{SourceError, cannot_read, open};
-use crate::host::paths::Paths;
+use super::{SourceError, cannot_read};
+use crate::host::paths::{Paths, open_regular};
 
 /// Lines parsed at once.
 const PIECE: usize = 256;
@@ -20,7 +20,7 @@ pub(super) fn each_socket(paths: &Paths, mut show: impl FnMut(&TcpNetEntry)) -> 
     let mut damaged = 0;
     for name in ["tcp", "tcp6"] {
         let path = paths.proc_net(name);
-        match open(&path) {
+        match open_regular(&path) {
             Ok(file) => {
                 let table = read_table(BufReader::new(file), &mut show);
                 damaged += table.map_err(|error| cannot_read(&path, &error))?;

@@ -10,7 +10,7 @@ mod metrics;
 mod protocol;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
@@ -21,7 +21,7 @@ pub use faults::{Fault, Kind, Poison, Throttle, Times};
 pub use logs::StoredEvent;
 pub use metrics::{Statistics, StoredDatum};
 
-use crate::http::{Answer, Call, Delivery, Server, Site, lock};
+use crate::http::{Answer, Call, Delivery, Site, Stand, lock};
 use faults::Faults;
 use protocol::{Envelope, Refusal, Service};
 
@@ -42,9 +42,7 @@ const REMEMBERED: usize = 10_000;
 /// Both services at one endpoint. Dropping it stops it.
 #[derive(Debug)]
 pub struct FakeAws {
-    state: Arc<State>,
-    port: u16,
-    server: Mutex<Option<Server>>,
+    stand: Stand<State>,
 }
 
 /// A request that came.
@@ -112,14 +110,14 @@ impl FakeAws {
 
     /// Starts at this port.
     pub fn start_at(port: u16) -> anyhow::Result<Self> {
-        let state = Arc::new(State { began: Instant::now(), inner: Mutex::new(Inner::new()) });
-        let server = Server::start(port, Arc::clone(&state))?;
-        Ok(FakeAws { state, port: server.address().port(), server: Mutex::new(Some(server)) })
+        Ok(FakeAws {
+            stand: Stand::start(port, State { began: Instant::now(), inner: Mutex::new(Inner::new()) })?,
+        })
     }
 
     /// `http://127.0.0.1:PORT`.
     pub fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        self.stand.endpoint()
     }
 
     /// What a program needs in its environment to come here.
@@ -129,16 +127,12 @@ impl FakeAws {
 
     /// Stops listening and closes all connections; what was accepted stays.
     pub fn down(&self) {
-        lock(&self.server).take();
+        self.stand.down();
     }
 
     /// Listens again, at the same port.
     pub fn up(&self) -> anyhow::Result<()> {
-        let mut server = lock(&self.server);
-        if server.is_none() {
-            *server = Some(Server::start(self.port, Arc::clone(&self.state))?);
-        }
-        Ok(())
+        self.stand.up()
     }
 
     /// Sets the fake's clock so many seconds ahead of this machine's, or behind it.
@@ -260,7 +254,7 @@ impl FakeAws {
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        lock(&self.state.inner)
+        lock(&self.stand.site.inner)
     }
 }
 
