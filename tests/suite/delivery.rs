@@ -473,6 +473,8 @@ fn what_is_wrong_with_a_log_group_is_not_blamed_on_its_events() {
     wait_for(&aws, "a group that cannot be made", |aws| {
         aws.requests().iter().filter(|request| request.operation == "CreateLogGroup").count() >= 2
     });
+    // Time enough to give up every event one by one, for who would.
+    std::thread::sleep(Duration::from_secs(1));
     let sent_before = heartbeats(&aws).len();
     aws.clear_faults();
     wait_for(&aws, "every event", |aws| {
