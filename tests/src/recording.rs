@@ -25,7 +25,7 @@ pub fn run(snapshots: &[Snapshot], sets: &[(&str, &str)]) -> anyhow::Result<Vec<
         ..Layers::new("/nonexistent".into(), None, sets)
     };
     let config = Config::load(&layers)?;
-    let mut pipeline = Pipeline::new(config.settings);
+    let mut pipeline = Pipeline::new(config.settings, 0);
     let mut records = pipeline.handle(&Event::Identity(Identity::of_host("web-1")));
     for snapshot in snapshots {
         records.extend(pipeline.handle(&Event::Snapshot(std::sync::Arc::new(snapshot.clone()))));

@@ -3,20 +3,22 @@
 
 use vpcwatch::model::event::Event;
 use vpcwatch::model::identity::Identity;
-use vpcwatch::model::settings::Settings;
+use vpcwatch::model::settings::{DetectorSettings, Settings};
 use vpcwatch::model::snapshot::Snapshot;
 use vpcwatch::pipeline::Pipeline;
 use vpcwatch::sinks::stdout::{Output, Stdout};
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
     let chosen = vpcwatch::model::catalog::CATALOG.iter().map(|metric| metric.name).collect();
-    let mut pipeline = Pipeline::new(Settings {
+    let settings = Settings {
         interval_seconds: 60,
         namespace: "N".into(),
         chosen,
         samples_group: "/g".into(),
         findings_group: "/f".into(),
-    });
+        detectors: DetectorSettings::default(),
+    };
+    let mut pipeline = Pipeline::new(settings, 0);
     let mut records = pipeline.handle(&Event::Identity(Identity::of_host("h")));
     for line in text.lines() {
         if let Ok(snapshot) = serde_json::from_str::<Snapshot>(line) {

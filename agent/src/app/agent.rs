@@ -97,7 +97,7 @@ impl Agent {
             board: Arc::clone(&board),
             server_clock: Arc::clone(&server_clock),
         };
-        let pipeline = Pipeline::new(config.settings.clone());
+        let pipeline = Pipeline::new(config.settings.clone(), fastrand::u64(..));
         let process =
             Process { clock: EraClock::start(), config: config_now, server_clock, board: Arc::clone(&board) };
         let stages = async {

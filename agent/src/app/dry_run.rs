@@ -92,7 +92,7 @@ impl DryRun {
         let stages = async {
             let (_rules, rules) = watch::channel(self.config.interfaces);
             let sampling = Sampling { paths: self.paths, rules, board: None, recording: snapshots_to };
-            let pipeline = Pipeline::new(self.config.settings);
+            let pipeline = Pipeline::new(self.config.settings, fastrand::u64(..));
             let _ = events.send(Event::Identity(identity)).await;
             tokio::join!(sample_each_second(sampling, events, stopped), process(pipeline, incoming, records));
         };

@@ -11,6 +11,7 @@ use super::run::Format;
 use crate::detectors;
 use crate::model::event::Event;
 use crate::model::finding::State;
+use crate::model::settings::DetectorSettings;
 use crate::replay::Recording;
 use crate::sinks::{table, terminal};
 
@@ -27,7 +28,7 @@ pub(super) struct Replay {
 impl Replay {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let (_, recording) = Recording::open(&self.recording)?;
-        let mut detectors = detectors::all();
+        let mut detectors = detectors::all(&DetectorSettings::default(), 0);
         let (mut snapshots, mut opened) = (0u64, 0u64);
         for snapshot in recording {
             let event = Event::Snapshot(Arc::new(snapshot?));

@@ -11,7 +11,7 @@ use glob::Pattern;
 use super::{Config, Mistake, Mistakes, Origin, Written, toml};
 use crate::model::catalog::{self, CATALOG, Metric, Set};
 use crate::model::identity::InstanceDimension;
-use crate::model::settings::Settings;
+use crate::model::settings::{DetectorSettings, Settings};
 use crate::sources::InterfaceRules;
 
 /// Gives the configuration, or every mistake of it and of its reading.
@@ -23,6 +23,7 @@ pub(super) fn check(written: &Written, mistakes: Vec<Mistake>) -> Result<Config,
         chosen: checking.chosen(),
         samples_group: checking.text("logs.samples_group", log_group),
         findings_group: checking.text("logs.findings_group", log_group),
+        detectors: DetectorSettings::default(),
     };
     let config = Config {
         retention: vec![

@@ -23,6 +23,7 @@ use super::rates_of_snapshots::{Comparison, PerSecond, float};
 use super::track::{Track, blank, evidence};
 use crate::model::event::Event;
 use crate::model::finding::{Finding, Kind, Place, Severity};
+use crate::model::settings::{DetectorSettings, FlashCrowdSettings, SynFloodSettings};
 use crate::model::snapshot::{Listener, Snapshot};
 
 /// Seconds over which ratios are formed.
@@ -39,8 +40,10 @@ const RESETS: f64 = 10.0;
 const MOST_CHECKS: f64 = 50.0;
 
 /// The detector.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct SynFlood {
+    settings: SynFloodSettings,
+    crowd_settings: FlashCrowdSettings,
     comparison: Comparison,
     unanswered: Baseline,
     resets: Baseline,
@@ -75,6 +78,15 @@ struct Second {
 }
 
 impl Detector for SynFlood {
+    fn name(&self) -> &'static str {
+        "syn_flood"
+    }
+
+    fn configure(&mut self, settings: &DetectorSettings) {
+        self.settings = settings.syn_flood;
+        self.crowd_settings = settings.flash_crowd;
+    }
+
     fn observe(&mut self, event: &Event) -> Vec<Finding> {
         let Event::Snapshot(snapshot) = event else { return Vec::new() };
         self.measured = None;
@@ -107,6 +119,27 @@ impl Detector for SynFlood {
 }
 
 impl SynFlood {
+    pub(super) fn new(settings: SynFloodSettings, crowd_settings: FlashCrowdSettings) -> Self {
+        SynFlood {
+            settings,
+            crowd_settings,
+            comparison: Comparison::default(),
+            unanswered: Baseline::default(),
+            resets: Baseline::default(),
+            completed: Baseline::default(),
+            half_open: Baseline::default(),
+            sum: 0.0,
+            window: VecDeque::new(),
+            suspect_seconds: 0,
+            slow_seconds: 0,
+            flood: Track::default(),
+            slow_accept: Track::default(),
+            flash_crowd: Track::default(),
+            crowd_level: 0.0,
+            measured: None,
+        }
+    }
+
     /// The unanswered handshakes of this second.
     fn weigh(&self, rates: PerSecond) -> Second {
         let before = self.window.back().map(|second| second.rates).unwrap_or_default();
@@ -128,7 +161,7 @@ impl SynFlood {
     /// What an unanswered rate must exceed to count: `m + K` of the cumulative sum.
     fn allowance(&self) -> f64 {
         let (mean, deviation) = (self.unanswered.mean(), self.unanswered.deviation());
-        2f64.max(mean / 2.0).max(3.0 * deviation)
+        self.settings.tolerance.max(mean / 2.0).max(3.0 * deviation)
     }
 
     fn over_window(&self, of: impl Fn(&Second) -> f64) -> f64 {
@@ -138,7 +171,7 @@ impl SynFlood {
     fn look_for_flood(&mut self, second: &Second, snapshot: &Snapshot, seconds: f64) -> Option<Finding> {
         let usual = self.unanswered.mean();
         let allowance = self.allowance();
-        let high = 20f64.max(5.0 * allowance);
+        let high = self.settings.sum.max(5.0 * allowance);
         self.sum = (self.sum + (second.unanswered - usual - allowance) * seconds).clamp(0.0, 4.0 * high);
 
         let unanswered = self.over_window(|s| s.unanswered);
@@ -147,12 +180,13 @@ impl SynFlood {
         let slow_program = self.over_window(|s| s.rates.listen_overflows) > unanswered / 2.0;
 
         let flood = self.sum >= high
-            && (ratio >= 0.5 || (ratio >= 0.05 && second.unanswered >= 5.0 * (usual + allowance)));
+            && (ratio >= self.settings.ratio
+                || (ratio >= self.settings.least_ratio && second.unanswered >= 5.0 * (usual + allowance)));
         // Of the whole window: cookies may come back in the second after. And in two seconds of it at least.
         let refused = self.over_window(|s| s.rates.cookies_unreturned).max(0.0)
             + self.over_window(|s| s.rates.syn_queue_drops);
         let seconds_refused = self.window.iter().filter(|s| s.refused > 1.0).count();
-        let pressure = refused >= 25.0 && seconds_refused >= 2 && ratio >= 0.05;
+        let pressure = refused >= 25.0 && seconds_refused >= 2 && ratio >= self.settings.least_ratio;
         let slow = self.half_open_is_high(second, snapshot);
         let suspect = !slow_program && (flood || pressure || slow);
         self.suspect_seconds = if suspect { self.suspect_seconds + 1 } else { 0 };
@@ -201,7 +235,8 @@ impl SynFlood {
     /// Completed handshakes per second that are a crowd here.
     fn crowd(&self) -> f64 {
         let usual = self.completed.mean();
-        100f64.max(3.0 * usual).max(usual + 6.0 * self.completed.deviation())
+        let FlashCrowdSettings { least, times_usual } = self.crowd_settings;
+        least.max(times_usual * usual).max(usual + 6.0 * self.completed.deviation())
     }
 
     /// Many more clients than usual, all served.
@@ -322,7 +357,12 @@ fn fullest_accept_queue(snapshot: &Snapshot) -> Option<&Listener> {
 }
 
 fn place(listener: &Listener) -> Place {
-    Place { address: listener.address, port: listener.port, unit: listener.unit.clone() }
+    Place {
+        interface: None,
+        address: Some(listener.address),
+        port: Some(listener.port),
+        unit: listener.unit.clone(),
+    }
 }
 
 #[cfg(test)]
@@ -358,9 +398,13 @@ mod tests {
 
     const BACKLOG: u64 = 128;
 
+    fn detector() -> SynFlood {
+        SynFlood::new(SynFloodSettings::default(), FlashCrowdSettings::default())
+    }
+
     /// A host with three listeners, of which port 443 is attacked.
     fn observe(seconds: u64, rates: impl Fn(u64) -> Rates) -> Vec<(u64, Finding)> {
-        let (mut detector, mut found) = (SynFlood::default(), Vec::new());
+        let (mut detector, mut found) = (detector(), Vec::new());
         let mut c = KernelCounters::default();
         let mut expiry: VecDeque<u64> = VecDeque::from(vec![0; 63]); // half-open for 63 s
         let (mut half_open, mut unacknowledged, mut late) = (0u64, VecDeque::new(), 0);
@@ -518,7 +562,7 @@ mod tests {
         let found = observe(300, rates);
         let (second, flood) = found.iter().find(|(_, f)| f.kind == Kind::SynFlood).unwrap();
         assert!((160..=162).contains(second), "{second}");
-        assert_eq!(flood.place.as_ref().unwrap().port, 443);
+        assert_eq!(flood.place.as_ref().unwrap().port, Some(443));
         assert!(found.iter().any(|(_, f)| f.kind == Kind::FlashCrowd));
     }
 

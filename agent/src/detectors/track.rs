@@ -57,6 +57,7 @@ impl Track {
             open.evidence = draft.evidence;
             open.advice = draft.advice;
             open.place = draft.place.or(open.place.take());
+            open.who = draft.who.or(open.who.take());
             let new: Vec<&str> = draft.marks.into_iter().filter(|mark| !open.marks.contains(mark)).collect();
             open.marks.extend(new);
             return Some(open.clone());
@@ -78,6 +79,7 @@ pub(super) fn blank(kind: Kind, now: Timestamp) -> Finding {
         last_seen: now,
         ended: None,
         place: None,
+        who: None,
         evidence: Vec::new(),
         advice: "",
     }

@@ -6,6 +6,15 @@ use super::identity::Identity;
 use super::settings::Settings;
 use super::snapshot::Snapshot;
 
+/// What a detector has learned of what is usual here, by the detector's name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Learned {
+    /// The detector's name.
+    pub detector: String,
+    /// Its own JSON; what it does not understand it passes over.
+    pub values: serde_json::Value,
+}
+
 /// Something that happened on this host.
 #[derive(Debug, Clone)]
 pub enum Event {
@@ -15,4 +24,6 @@ pub enum Event {
     Identity(Identity),
     /// The configuration was read again.
     Settings(Box<Settings>),
+    /// What detectors had learned when this host's agent last ran.
+    Learned(Learned),
 }

@@ -30,9 +30,12 @@ pub struct Finding {
     /// When it was over, if it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<Timestamp>,
-    /// The listener concerned, where the evidence points to one.
+    /// The listener or interface concerned, where the evidence points to one.
     #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
+    /// Who sends it, where packets were captured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub who: Option<Who>,
     /// How we know.
     pub evidence: Vec<Evidence>,
     /// What to do about it.
@@ -59,6 +62,14 @@ pub enum Kind {
     SlowAccept,
     /// Far more clients than usual, and all are served.
     FlashCrowd,
+    /// One source tries one port after the other.
+    PortScan,
+    /// Answers to SYNs that others sent in this host's name: somebody else is flooded.
+    Backscatter,
+    /// Segments for no connection, which the kernel answers with RST and forgets.
+    AckNoise,
+    /// SYNs that arrive at an interface and never reach this host's TCP: forwarded, filtered or dropped before it.
+    NotReachingTcp,
 }
 
 impl Kind {
@@ -68,6 +79,10 @@ impl Kind {
             Kind::SynFlood => "syn_flood",
             Kind::SlowAccept => "slow_accept",
             Kind::FlashCrowd => "flash_crowd",
+            Kind::PortScan => "port_scan",
+            Kind::Backscatter => "backscatter",
+            Kind::AckNoise => "ack_noise",
+            Kind::NotReachingTcp => "not_reaching_tcp",
         }
     }
 }
@@ -84,16 +99,41 @@ pub enum Severity {
     Critical,
 }
 
-/// A listener.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// Where on this host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Place {
-    /// Local address.
-    pub address: IpAddr,
+    /// The interface that it comes in by, where packets were captured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
+    /// Local address of the listener.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
     /// Local port.
-    pub port: u16,
-    /// Its systemd unit, where the kernel tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// The listener's systemd unit, where the kernel tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
+}
+
+/// Who is behind a finding, as far as captured packets tell. Any source address can be forged.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Who {
+    /// Estimate of how many different sources there are: IPv4 addresses, and /64 prefixes of IPv6.
+    pub distinct_sources: u64,
+    /// Those that sent most, most first.
+    pub top_sources: Vec<Source>,
+}
+
+/// One source and its part.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Source {
+    /// IPv4 address, or IPv6 prefix as `2001:db8::/64`.
+    pub source: String,
+    /// Estimate of the SYNs that it sent in the seconds that were looked at.
+    pub syns: u64,
+    /// Its share of all of them, 0 to 1.
+    pub share: f64,
 }
 
 /// One signal that a finding rests on.

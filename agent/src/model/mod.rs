@@ -15,3 +15,4 @@ pub mod record;
 pub mod settings;
 pub mod snapshot;
 pub mod spool;
+pub mod syns;

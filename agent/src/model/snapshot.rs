@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::counters::KernelCounters;
+use super::syns::{Handshakes, SynSecond};
 
 /// One second of this host's network, as the sources found it. What a source could not read is absent, and
 /// [`Snapshot::sources`] says why.
@@ -31,6 +32,12 @@ pub struct Snapshot {
     /// Connection tracking, where the kernel has it loaded.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub conntrack: Option<Conntrack>,
+    /// SYNs by interface, where they can be captured.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub syns: Option<Vec<SynSecond>>,
+    /// Handshakes, where this snapshot was made from a packet capture.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub handshakes: Option<Handshakes>,
     /// What the agent itself costs.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub agent: Option<AgentUsage>,
@@ -52,6 +59,8 @@ impl Snapshot {
             listeners: None,
             interfaces: None,
             conntrack: None,
+            syns: None,
+            handshakes: None,
             agent: None,
             delivery: None,
             sources: Vec::new(),

@@ -46,13 +46,13 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// A pipeline that has seen nothing. It hands on no metric and no log event before [`Event::Identity`].
-    pub fn new(settings: Settings) -> Self {
+    /// A pipeline that has seen nothing; `seed` is that of its detectors' sketches. It hands on no metric and no log event before [`Event::Identity`].
+    pub fn new(settings: Settings, seed: u64) -> Self {
         Pipeline {
             identity: None,
             waiting: VecDeque::new(),
             crowded_out: 0,
-            detectors: detectors::all(),
+            detectors: detectors::all(&settings.detectors, seed),
             rollup: Rollup::new(settings.interval_seconds),
             sparse: Sparse::default(),
             settings,
@@ -80,10 +80,18 @@ impl Pipeline {
                 let waiting = std::mem::take(&mut self.waiting);
                 waiting.into_iter().flat_map(|item| self.hand_on(item)).collect()
             }
+            Event::Learned(learned) => {
+                let mut detectors = self.detectors.iter_mut();
+                if let Some(detector) = detectors.find(|detector| detector.name() == learned.detector) {
+                    detector.restore(&learned.values);
+                }
+                Vec::new()
+            }
             Event::Settings(settings) => {
                 let changed = settings.interval_seconds != self.settings.interval_seconds;
                 let records = if changed { self.finish() } else { Vec::new() };
                 self.rollup.set_interval(settings.interval_seconds);
+                self.detectors.iter_mut().for_each(|detector| detector.configure(&settings.detectors));
                 self.settings.clone_from(settings);
                 records
             }

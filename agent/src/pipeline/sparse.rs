@@ -61,6 +61,7 @@ mod tests {
     use super::*;
     use crate::model::catalog;
     use crate::model::distribution::Distribution;
+    use crate::model::settings::DetectorSettings;
 
     /// Of these minutes, those in which a metric is sent whose value is not zero in `events`.
     fn sent(minutes: impl IntoIterator<Item = i64>, events: &[i64]) -> Vec<i64> {
@@ -70,6 +71,7 @@ mod tests {
             chosen: ["tcp_listen_drops"].into(),
             samples_group: "/g".into(),
             findings_group: "/f".into(),
+            detectors: DetectorSettings::default(),
         };
         let mut sparse = Sparse::default();
         let mut decide = |minute: &i64| {

@@ -71,7 +71,11 @@ pub fn finding(finding: &Finding) -> String {
     ));
     if let Some(place) = &finding.place {
         let unit = place.unit.as_deref().map(|unit| format!(" ({})", printable(unit))).unwrap_or_default();
-        table.line(format_args!("  at {}{unit}", SocketAddr::new(place.address, place.port)));
+        let listener = place.address.zip(place.port).map(|(address, port)| SocketAddr::new(address, port));
+        let at = listener.map(|listener| format!(" at {listener}{unit}")).unwrap_or_default();
+        let via =
+            place.interface.as_deref().map(|name| format!(" by {}", printable(name))).unwrap_or_default();
+        table.line(format_args!(" {at}{via}"));
     }
     // What was seen at its beginning says nothing of its end.
     let evidence = finding.evidence.iter().filter(|_| finding.state != State::Closed);
