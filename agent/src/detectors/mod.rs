@@ -1,8 +1,13 @@
 //! Receives events, hands on findings. Pure: the same events give the same findings, and memory does not grow with
 //! the number of attackers.
 
+mod arrivals;
 mod baseline;
+mod cusum;
+mod port_scan;
 mod rates_of_snapshots;
+pub mod sketches;
+mod stray_segments;
 mod syn_flood;
 mod track;
 
@@ -35,6 +40,10 @@ pub trait Detector: std::fmt::Debug {
 
 /// Every detector. `seed` goes into their sketches: with the same seed the same events give the same findings, and
 /// who does not know it cannot make sources that collide.
-pub fn all(settings: &DetectorSettings, _seed: u64) -> Vec<Box<dyn Detector + Send>> {
-    vec![Box::new(syn_flood::SynFlood::new(settings.syn_flood, settings.flash_crowd))]
+pub fn all(settings: &DetectorSettings, seed: u64) -> Vec<Box<dyn Detector + Send>> {
+    vec![
+        Box::new(syn_flood::SynFlood::new(settings, seed)),
+        Box::new(port_scan::PortScan::new(settings, seed)),
+        Box::new(stray_segments::StraySegments::new(settings)),
+    ]
 }

@@ -1,6 +1,8 @@
-//! What detectors look at: the growth per second of the kernel's counters between two snapshots.
+//! What detectors look at: the growth per second of the kernel's counters between two snapshots; or, where there is
+//! no kernel to ask, the handshakes that were rebuilt from packets.
 
 use crate::model::snapshot::Snapshot;
+use crate::model::syns::Handshakes;
 use crate::rates::{Rates, TICK_MS};
 
 /// Growth per second since the snapshot before. A difference of two counters is zero where either is missing.
@@ -11,7 +13,9 @@ pub(super) struct PerSecond {
     pub(super) cookies_unreturned: f64,
     /// SYNs dropped at a full SYN queue; drops at a full accept queue are left out.
     pub(super) syn_queue_drops: f64,
-    pub(super) listen_overflows: f64,
+    /// Of clients that really want to connect and are kept waiting: SYNs and final ACKs that meet a full accept queue,
+    /// or, in packets, what is sent again for want of an answer.
+    pub(super) kept_waiting: f64,
     pub(super) embryonic_resets: f64,
     pub(super) completed: f64,
     /// Completed handshakes that wait for data at a `TCP_DEFER_ACCEPT` listener, as far as they are not served.
@@ -23,6 +27,16 @@ pub(super) struct PerSecond {
     pub(super) syn_ack_retransmits: f64,
     /// Of half-open connections; only in a second in which they were counted.
     pub(super) half_open_growth: f64,
+    /// Handshakes that grew too old without an answer, less those that were completed after all; only from packets.
+    pub(super) grown_old: f64,
+    /// RSTs that this host sent, those of connections left out.
+    pub(super) stray_resets: f64,
+    /// Connections that this host began.
+    pub(super) begun_here: f64,
+    /// SYN-ACKs and RSTs for no connection; only from packets.
+    pub(super) stray_answers: Option<f64>,
+    /// Other segments for no connection; only from packets.
+    pub(super) stray_segments: Option<f64>,
 }
 
 /// Keeps what the next snapshot is compared with.
@@ -40,6 +54,10 @@ impl Comparison {
         if self.last_ms.is_some_and(|last| now < last) {
             *self = Comparison::default(); // another run of the agent
         }
+        if let Some(handshakes) = &snapshot.handshakes {
+            let seconds = self.last_ms.replace(now).map_or(1.0, |last| seconds_between(last, now).max(1.0));
+            return Some((of_packets(handshakes, seconds), seconds));
+        }
         let half_open_growth = self.half_open_growth(snapshot, now);
         let counters = snapshot.counters.as_ref()?;
         let mut rate = |name: &'static str, value: Option<u64>| {
@@ -54,6 +72,9 @@ impl Comparison {
         let deferred = rate("deferred", counters.defer_accept_drop);
         let completed = rate("completed", counters.tcp_passive_opens);
         let retransmits = rate("retransmits", counters.tcp_syn_retrans);
+        let resets_sent = rate("resets sent", counters.tcp_out_rsts);
+        let connections_reset = rate("connections reset", counters.tcp_estab_resets);
+        let begun_here = rate("active opens", counters.tcp_active_opens);
         let own = snapshot.tcp.as_ref().map(|tcp| float(tcp.states.syn_sent));
         let rates = PerSecond {
             cookies_sent: cookies_sent.unwrap_or(0.0),
@@ -62,13 +83,18 @@ impl Comparison {
                 .unwrap_or(0.0)
                 .max(difference(listen_drops, listen_overflows))
                 .max(0.0),
-            listen_overflows: listen_overflows.unwrap_or(0.0),
+            kept_waiting: listen_overflows.unwrap_or(0.0),
             embryonic_resets: rate("resets", counters.embryonic_rsts).unwrap_or(0.0),
             completed: completed.unwrap_or(0.0),
             waiting_for_data: difference(deferred, completed).max(0.0),
             retransmits,
             syn_ack_retransmits: difference(retransmits, own).max(0.0),
             half_open_growth,
+            grown_old: 0.0,
+            stray_resets: (resets_sent.unwrap_or(0.0) - connections_reset.unwrap_or(0.0)).max(0.0),
+            begun_here: begun_here.unwrap_or(0.0),
+            stray_answers: None,
+            stray_segments: None,
         };
         let last = self.last_ms.replace(now)?;
         Some((rates, seconds_between(last, now).max(1.0)))
@@ -90,6 +116,20 @@ impl Comparison {
                 })
             }
         }
+    }
+}
+
+/// What is only the kernel's to know stays zero.
+fn of_packets(handshakes: &Handshakes, seconds: f64) -> PerSecond {
+    let rate = |count: u64| float(count) / seconds;
+    PerSecond {
+        completed: rate(handshakes.completed),
+        embryonic_resets: rate(handshakes.reset),
+        kept_waiting: rate(handshakes.retried),
+        grown_old: rate(handshakes.unanswered) - rate(handshakes.late),
+        stray_answers: Some(rate(handshakes.stray_answers)),
+        stray_segments: Some(rate(handshakes.stray_segments)),
+        ..PerSecond::default()
     }
 }
 

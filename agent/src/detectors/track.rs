@@ -1,12 +1,12 @@
 //! The life of a finding: it opens once, is updated once a minute while it lasts and at once when it
-//! gets worse, and closes once, after a quiet spell.
+//! gets worse or its verdict becomes known, and closes once, after a quiet spell.
 
 use jiff::Timestamp;
 
 use crate::model::finding::{Evidence, Finding, Kind, Severity, State};
 
-/// Seconds of quiet that close a finding.
-const QUIET: f64 = 30.0;
+/// Seconds after which a verdict stays.
+const NAMING: f64 = 60.0;
 /// Seconds between two updates of one finding.
 const UPDATE: f64 = 60.0;
 
@@ -19,7 +19,7 @@ pub(super) struct Track {
 }
 
 impl Track {
-    /// Opens, updates or closes the finding; `draft` is how it looks now.
+    /// Opens, updates or closes the finding; `draft` is how it looks now, `quiet_seconds` what closes it.
     pub(super) fn step(
         &mut self,
         is_on: bool,
@@ -27,6 +27,7 @@ impl Track {
         draft: Finding,
         now: Timestamp,
         seconds: f64,
+        quiet_seconds: u32,
     ) -> Option<Finding> {
         let Some(open) = &mut self.open else {
             if is_on {
@@ -38,7 +39,8 @@ impl Track {
             return None;
         };
         self.since_update += seconds;
-        let is_worse = draft.severity > open.severity;
+        let is_named_anew = draft.verdict != open.verdict && may_be_named_anew(open, &draft);
+        let is_news = draft.severity > open.severity || is_named_anew;
         open.severity = open.severity.max(draft.severity);
         if lasts {
             self.quiet_seconds = 0.0;
@@ -46,14 +48,17 @@ impl Track {
         } else {
             self.quiet_seconds += seconds;
         }
-        if self.quiet_seconds >= QUIET {
+        if self.quiet_seconds >= f64::from(quiet_seconds) {
             let open = self.open.take()?;
             return Some(Finding { state: State::Closed, ended: Some(now), ..open });
         }
-        if self.since_update >= UPDATE || is_worse {
+        if self.since_update >= UPDATE || is_news {
             self.since_update = 0.0;
-            // Its name, beginning and verdict stay, and the worst that it has been; what was measured is of now.
+            // Its name and beginning stay, and the worst that it has been; what was measured is of now.
             open.state = State::Update;
+            if is_named_anew {
+                open.verdict = draft.verdict;
+            }
             open.evidence = draft.evidence;
             open.advice = draft.advice;
             open.place = draft.place.or(open.place.take());
@@ -64,6 +69,15 @@ impl Track {
         }
         None
     }
+}
+
+/// A verdict that says that too little is known yet.
+pub(super) const NOT_KNOWN_YET: &str = "sources_unknown";
+
+/// A verdict on few packets is a guess; that on many stays, though the end of an attack may look otherwise.
+fn may_be_named_anew(open: &Finding, draft: &Finding) -> bool {
+    let is_young = draft.began.duration_since(open.began).as_secs_f64() < NAMING;
+    draft.verdict != Some(NOT_KNOWN_YET) && (is_young || open.verdict == Some(NOT_KNOWN_YET))
 }
 
 /// A finding of this kind that opens now, with nothing said of it yet.

@@ -1,0 +1,149 @@
+//! What captured SYNs say of one second: how many there were for this host, and a sample of who sent them.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use super::rates_of_snapshots::float;
+use crate::model::settings::DetectorSettings;
+use crate::model::snapshot::Snapshot;
+use crate::model::syns::{SynKind, SynPacket, SynSecond};
+
+/// SYNs of one snapshot; rates a second.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Arrivals<'a> {
+    /// To addresses of this host.
+    pub(super) to_this_host: f64,
+    /// To its listening ports, without those that are to be ignored.
+    pub(super) to_listeners: f64,
+    /// To its listening ports, from sources or to ports that are to be ignored.
+    pub(super) ignored: f64,
+    /// SYN-ACKs to addresses of this host.
+    pub(super) answers: f64,
+    /// The interface by which most come in.
+    pub(super) interface: Option<&'a str>,
+    /// SYNs that were looked at and are not to be ignored.
+    pub(super) sample: Vec<Arrival>,
+}
+
+/// One SYN that was looked at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Arrival {
+    pub(super) source: IpAddr,
+    pub(super) port: u16,
+    /// Whether anybody listens there.
+    pub(super) listening: bool,
+    /// SYNs that it stands for.
+    pub(super) weight: f64,
+}
+
+impl<'a> Arrivals<'a> {
+    /// Of a snapshot over so many seconds; nothing without capture.
+    pub(super) fn of(snapshot: &'a Snapshot, seconds: f64, settings: &DetectorSettings) -> Option<Self> {
+        let interfaces = snapshot.syns.as_ref()?;
+        let listeners: Option<HashSet<u16>> =
+            snapshot.listeners.as_ref().map(|all| all.iter().map(|listener| listener.port).collect());
+        // Where listeners are not known every port may be one.
+        let listening = |port| listeners.as_ref().is_none_or(|ports| ports.contains(&port));
+        let mut arrivals = Arrivals::default();
+        let mut most = 0.0;
+        for second in interfaces {
+            let before = arrivals.to_this_host;
+            arrivals.add(second, seconds, settings, listening);
+            let came = arrivals.to_this_host - before;
+            if came > most {
+                most = came;
+                arrivals.interface = Some(&second.interface);
+            }
+        }
+        Some(arrivals)
+    }
+
+    fn add(
+        &mut self,
+        second: &SynSecond,
+        seconds: f64,
+        settings: &DetectorSettings,
+        listening: impl Fn(u16) -> bool,
+    ) {
+        let syns = second.sample.iter().filter(|packet| packet.kind != SynKind::Answer).count();
+        let answers = second.sample.len() - syns;
+        self.answers += float(answers as u64) * f64::from(second.one_in) / seconds;
+        // Of the exact count each SYN of the sample stands for its part.
+        let weight = if syns == 0 { 0.0 } else { float(second.syns) / float(syns as u64) };
+        for packet in second.sample.iter().filter(|packet| packet.kind == SynKind::Syn) {
+            let rate = weight / seconds;
+            let is_listening = listening(packet.port);
+            self.to_this_host += rate;
+            if is_ignored(packet, settings) {
+                self.ignored += if is_listening { rate } else { 0.0 };
+                continue;
+            }
+            self.to_listeners += if is_listening { rate } else { 0.0 };
+            let SynPacket { source, port, .. } = *packet;
+            self.sample.push(Arrival { source, port, listening: is_listening, weight });
+        }
+    }
+}
+
+fn is_ignored(packet: &SynPacket, settings: &DetectorSettings) -> bool {
+    settings.ignore_ports.contains(&packet.port)
+        || settings.ignore_sources.iter().any(|network| network.contains(&packet.source))
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::model::snapshot::Listener;
+
+    fn packet(source: [u8; 4], port: u16, kind: SynKind) -> SynPacket {
+        SynPacket { source: source.into(), port, kind }
+    }
+
+    #[test]
+    fn a_sample_stands_for_the_exact_count() {
+        use SynKind::{Answer, Forwarded, Syn};
+        let mut snapshot = Snapshot::at(Timestamp::UNIX_EPOCH, 0);
+        assert!(Arrivals::of(&snapshot, 1.0, &DetectorSettings::default()).is_none());
+        let listener = Listener {
+            address: [0, 0, 0, 0].into(),
+            port: 80,
+            unit: None,
+            sockets: 1,
+            accept_queue: 0,
+            accept_limit: None,
+            accept_utilization: None,
+            half_open: None,
+            drops: None,
+        };
+        snapshot.listeners = Some(vec![listener]);
+        snapshot.syns = Some(vec![
+            SynSecond {
+                interface: "eth0".into(),
+                syns: 400,
+                one_in: 64,
+                sample: vec![
+                    packet([10, 0, 0, 1], 80, Syn),
+                    packet([10, 0, 0, 2], 80, Syn),
+                    packet([192, 0, 2, 1], 81, Syn),
+                    packet([192, 0, 2, 2], 80, Forwarded),
+                    packet([192, 0, 2, 3], 40_000, Answer),
+                ],
+            },
+            SynSecond { interface: "lo".into(), syns: 7, one_in: 1, sample: Vec::new() },
+        ]);
+        let settings = DetectorSettings {
+            ignore_sources: vec!["10.0.0.2/32".parse().unwrap()],
+            ..DetectorSettings::default()
+        };
+        let arrivals = Arrivals::of(&snapshot, 2.0, &settings).unwrap();
+        let rates = [arrivals.to_this_host, arrivals.to_listeners, arrivals.ignored, arrivals.answers];
+        assert_eq!(rates.map(|rate| rate.round() as i64), [150, 50, 50, 32]);
+        assert_eq!(arrivals.interface, Some("eth0"));
+        assert_eq!(arrivals.sample.len(), 2);
+
+        let settings = DetectorSettings { ignore_ports: vec![80], ..DetectorSettings::default() };
+        assert!(Arrivals::of(&snapshot, 1.0, &settings).unwrap().to_listeners < 0.1);
+    }
+}
