@@ -215,7 +215,7 @@ impl Process {
             if let Event::Snapshot(snapshot) = &event {
                 self.board.sources(&snapshot.sources);
             }
-            let records = for_cloudwatch(pipeline.handle(&event));
+            let records = for_the_state_file(pipeline.handle(&event));
             self.board.count(|meters| meters.count_lost(Loss::Crowded, pipeline.crowded_out() - crowded_out));
             crowded_out = pipeline.crowded_out();
             // What an event completes was stamped before it: by the clock as it was set at the event before.
@@ -225,13 +225,13 @@ impl Process {
                 return;
             }
         }
-        let _ = to.send(Stamped { era, records: for_cloudwatch(pipeline.finish()) }).await;
+        let _ = to.send(Stamped { era, records: for_the_state_file(pipeline.finish()) }).await;
     }
 }
 
 /// Without what is for people on this host: before the identity is known nobody takes records away, and there is no
 /// other kind.
-fn for_cloudwatch(mut records: Vec<Record>) -> Vec<Record> {
-    records.retain(|record| matches!(record, Record::Metric(_) | Record::Log(_)));
+fn for_the_state_file(mut records: Vec<Record>) -> Vec<Record> {
+    records.retain(|record| matches!(record, Record::Metric(_) | Record::Log(_) | Record::Learned(_)));
     records
 }

@@ -17,6 +17,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::Detector;
 use super::baseline::Baseline;
 use super::rates_of_snapshots::{Comparison, PerSecond, float};
@@ -115,6 +117,27 @@ impl Detector for SynFlood {
         self.measured
             .map(|unanswered| vec![("syn_flood_active", active), ("syn_unanswered", unanswered)])
             .unwrap_or_default()
+    }
+
+    fn learned(&self) -> Option<serde_json::Value> {
+        let learned = Learned {
+            version: LEARNED_VERSION,
+            unanswered: self.unanswered,
+            resets: self.resets,
+            completed: self.completed,
+            half_open: self.half_open,
+        };
+        if learned.is_worth_keeping() { serde_json::to_value(learned).ok() } else { None }
+    }
+
+    fn restore(&mut self, learned: &serde_json::Value) {
+        let Ok(learned) = Learned::deserialize(learned) else { return };
+        if learned.version == LEARNED_VERSION && learned.is_worth_keeping() {
+            self.unanswered.restore(learned.unanswered);
+            self.resets.restore(learned.resets);
+            self.completed.restore(learned.completed);
+            self.half_open.restore(learned.half_open);
+        }
     }
 }
 
@@ -291,6 +314,25 @@ impl SynFlood {
     }
 }
 
+/// Version of [`Learned`]; another one is not understood.
+const LEARNED_VERSION: u32 = 1;
+
+/// What survives a restart, as JSON. A flood is not in it: nothing is learned while one is on.
+#[derive(Debug, Serialize, Deserialize)]
+struct Learned {
+    version: u32,
+    unanswered: Baseline,
+    resets: Baseline,
+    completed: Baseline,
+    half_open: Baseline,
+}
+
+impl Learned {
+    fn is_worth_keeping(&self) -> bool {
+        [self.unanswered, self.resets, self.completed, self.half_open].iter().all(Baseline::is_worth_keeping)
+    }
+}
+
 const WITH_COOKIES: &str = "Handshakes are begun that nobody completes. SYN cookies keep the service reachable; a longer \
      backlog (net.core.somaxconn and the program's own) delays them. If few sources are behind it, a network ACL stops \
      them before the instance; counters alone do not tell who they are.";
@@ -404,12 +446,21 @@ mod tests {
 
     /// A host with three listeners, of which port 443 is attacked.
     fn observe(seconds: u64, rates: impl Fn(u64) -> Rates) -> Vec<(u64, Finding)> {
-        let (mut detector, mut found) = (detector(), Vec::new());
+        watch(&mut detector(), 0..seconds, rates)
+    }
+
+    /// The same from its start on, looked at by this detector in these seconds.
+    fn watch(
+        detector: &mut SynFlood,
+        seconds: std::ops::Range<u64>,
+        rates: impl Fn(u64) -> Rates,
+    ) -> Vec<(u64, Finding)> {
+        let mut found = Vec::new();
         let mut c = KernelCounters::default();
         let mut expiry: VecDeque<u64> = VecDeque::from(vec![0; 63]); // half-open for 63 s
         let (mut half_open, mut unacknowledged, mut late) = (0u64, VecDeque::new(), 0);
         let add = |counter: &mut Option<u64>, by: u64| *counter = Some(counter.unwrap_or(0) + by);
-        for second in 0..seconds {
+        for second in 0..seconds.end {
             let now = rates(second);
             let room = (BACKLOG + 1).saturating_sub(half_open);
             let (queued, masked) = (now.spoofed.min(room), now.spoofed.saturating_sub(room));
@@ -454,6 +505,9 @@ mod tests {
                 drops: None,
             };
             snapshot.listeners = Some(vec![listener(22, 0), listener(443, half_open), listener(8080, 0)]);
+            if second < seconds.start {
+                continue;
+            }
             found.extend(
                 detector.observe(&Event::Snapshot(Arc::new(snapshot))).into_iter().map(|f| (second, f)),
             );
@@ -592,5 +646,102 @@ mod tests {
         assert_eq!(updates.len(), 6, "{updates:?}");
         assert!(updates.windows(2).all(|pair| pair[1] - pair[0] == 60), "{updates:?}");
         assert!(found.windows(2).all(|pair| pair[0].1.id == pair[1].1.id));
+    }
+
+    /// What a detector stores that watched for so long.
+    fn stored(seconds: u64, rates: impl Fn(u64) -> Rates) -> Option<serde_json::Value> {
+        let mut detector = detector();
+        watch(&mut detector, 0..seconds, rates);
+        detector.learned()
+    }
+
+    #[test]
+    fn what_was_learned_is_stored_once_it_is_enough_and_taken_over() {
+        assert_eq!(stored(100, |_| calm()), None);
+        let learned = stored(300, |t| Rates { completed: 30 + t * 7 % 11, resets: t % 3, ..calm() }).unwrap();
+        let mut restarted = detector();
+        restarted.restore(&learned);
+        assert_eq!(restarted.learned(), Some(learned.clone()));
+        let text = learned.to_string();
+        restarted.restore(&serde_json::from_str(&text).unwrap());
+        assert_eq!(restarted.learned().map(|again| again.to_string()), Some(text));
+    }
+
+    #[test]
+    fn what_is_stored_during_a_flood_is_what_was_before_it() {
+        let rates = |t| Rates { spoofed: if t >= 200 { 200 } else { 0 }, resets: t % 4, ..calm() };
+        let mean = |seconds, of: &str| stored(seconds, rates).unwrap()[of]["mean"].as_f64().unwrap();
+        for of in ["unanswered", "resets", "completed", "half_open"] {
+            assert!((mean(200, of) - mean(210, of)).abs() < 1.0, "{of}");
+        }
+        assert_eq!(stored(210, rates), stored(2000, rates));
+    }
+
+    #[test]
+    fn after_a_restart_even_a_weak_flood_that_is_on_already_is_found_at_once() {
+        let learned = stored(600, |_| calm()).unwrap();
+        for (name, rates, delay, without) in [
+            ("strong", Rates { spoofed: 500, ..calm() }, 2, true),
+            ("weak", Rates { spoofed: 20, ..calm() }, 5, true),
+            ("resets that would be taken for health checks", Rates { resets: 45, ..calm() }, 3, false),
+        ] {
+            let found = |detector: &mut SynFlood| floods(&watch(detector, 400..500, |_| rates));
+            let mut restarted = detector();
+            restarted.restore(&learned);
+            let [(opened, State::Open)] = found(&mut restarted)[..] else { panic!("{name}") };
+            assert!((400..=400 + delay).contains(&opened), "{name}: {opened}");
+            assert_eq!(!found(&mut detector()).is_empty(), without, "{name}: without what was learned");
+            // And what is stored from then on is still what was learned before.
+            let mean = |value: &serde_json::Value, of: &str| value[of]["mean"].as_f64().unwrap();
+            let again = restarted.learned().unwrap();
+            for of in ["unanswered", "resets"] {
+                assert!((mean(&again, of) - mean(&learned, of)).abs() < 1.0, "{name}: {again}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_comes_late_replaces_seconds_and_not_minutes() {
+        let learned = stored(300, |_| calm()).unwrap();
+        for (seconds, usual) in [(0..2, 30.0), (0..20, 30.0), (0..200, 300.0)] {
+            let mut late = detector();
+            watch(&mut late, seconds.clone(), |_| Rates { completed: 300, ..calm() });
+            late.restore(&learned);
+            assert!((late.completed.mean() - usual).abs() < 1.0, "{seconds:?}: {:?}", late.completed);
+        }
+    }
+
+    #[test]
+    fn what_is_damaged_or_newer_changes_nothing() {
+        let good = stored(300, |_| calm()).unwrap();
+        let with = |path: &str, value: serde_json::Value| {
+            let mut changed = good.clone();
+            *changed.pointer_mut(path).unwrap() = value;
+            changed
+        };
+        let mut without = good.clone();
+        without.as_object_mut().unwrap().remove("resets");
+        let mut host = detector();
+        watch(&mut host, 0..20, |_| calm());
+        let before = format!("{host:?}");
+        for bad in [
+            serde_json::Value::Null,
+            "text".into(),
+            serde_json::json!({}),
+            without,
+            with("/version", 2.into()),
+            with("/unanswered", 5.into()),
+            with("/unanswered/mean", (-1.0).into()),
+            with("/unanswered/mean", 1e300.into()),
+            with("/resets/variance", (-0.1).into()),
+            with("/resets/variance", serde_json::Value::Null),
+            with("/completed/seen", 1e12.into()),
+            with("/half_open/seen", 3.into()),
+        ] {
+            host.restore(&bad);
+            assert_eq!(format!("{host:?}"), before, "{bad}");
+        }
+        host.restore(&good);
+        assert_ne!(format!("{host:?}"), before);
     }
 }
