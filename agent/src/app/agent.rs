@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::outlet::Outlet;
 use super::{
-    EVENTS, End, Recording, Sampling, on_one_thread, sample_each_second, sleep_or_forever,
+    EVENTS, End, Recording, Sampling, on_one_thread, random_seed, sample_each_second, sleep_or_forever,
     tell_what_is_waited_for,
 };
 use crate::aws::{Aws, AwsSettings, ServerClock};
@@ -74,7 +74,8 @@ impl Agent {
         let aws = Aws::new(aws_settings(&config), on_ec2)?;
         let (board, server_clock) = (Arc::new(Board::default()), Arc::new(ServerClock::default()));
 
-        let mut recording = Recording::start(record, || HostFacts::of(&paths))?;
+        let seed = random_seed();
+        let mut recording = Recording::start(record, || HostFacts::of(&paths), seed)?;
 
         let (stop, stopped) = watch::channel(false);
         let (events, incoming) = mpsc::channel(EVENTS);
@@ -97,7 +98,7 @@ impl Agent {
             board: Arc::clone(&board),
             server_clock: Arc::clone(&server_clock),
         };
-        let pipeline = Pipeline::new(config.settings.clone(), fastrand::u64(..));
+        let pipeline = Pipeline::new(config.settings.clone(), seed);
         let process =
             Process { clock: EraClock::start(), config: config_now, server_clock, board: Arc::clone(&board) };
         let stages = async {
