@@ -77,6 +77,13 @@ fn a_recording_holds_every_snapshot_and_is_its_owners() {
     printed(&again, 1);
     assert!(String::from_utf8_lossy(&again.stderr).contains("exists already"));
     assert_eq!(recording::read(&file).unwrap().1, snapshots, "nothing was overwritten");
+
+    // Nobody can guess the seed of a run.
+    let other = folder.path().join("day.jsonl");
+    let another = dry_run(&["--for", "100ms", "--record", other.to_str().unwrap()]);
+    printed(&agent::command().args(another).output().unwrap(), 0);
+    let seeds = [header.seed, recording::read(&other).unwrap().0.seed];
+    assert!(seeds[0] != seeds[1] && !seeds.contains(&0), "{seeds:?}");
 }
 
 #[test]

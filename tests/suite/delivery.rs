@@ -9,7 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
+use vpcwatch::store::{Store, ValueKey};
 use vpcwatch_tests::fake_aws::{FakeAws, Fault, Kind, Poison, StoredDatum, Throttle, Times};
 use vpcwatch_tests::fake_imds::FakeImds;
 use vpcwatch_tests::fixture;
@@ -780,5 +781,79 @@ fn a_status_that_is_none_is_told_and_not_waited_for() {
         let (code, stderr) = status(&path);
         assert_eq!(code, Some(4), "{stderr}");
         assert!(stderr.contains(words), "{stderr}");
+    }
+}
+
+/// The state file of this instance, while no agent has it open.
+fn state(folder: &Path, owner: &str) -> Store {
+    Store::open(&folder.join("state.redb"), owner, 8 << 20).unwrap().0
+}
+
+fn baseline() -> ValueKey {
+    ValueKey::Baseline("syn_flood".into())
+}
+
+/// Runs the agent on this instance until it has sent what it saw after it knew who it was; gives standard error.
+fn run_for_some_seconds(aws: &FakeAws, imds: &FakeImds, folder: &Path) -> String {
+    let before = heartbeats(aws).len();
+    let mut agent = agent(aws, folder, &imds.environment(), &[]);
+    wait_for(aws, "its first data", |aws| heartbeats(aws).len() > before);
+    let known = aws.now().as_millisecond();
+    wait_for(aws, "later data", |aws| heartbeats(aws).iter().any(|datum| datum.timestamp_ms > known));
+    agent.signal(Signal::TERM);
+    let (code, _, stderr) = agent.end();
+    assert_eq!(code, Some(0), "{stderr}");
+    stderr
+}
+
+/// Where and how well completed handshakes are known in the state file.
+fn completed(folder: &Path, owner: &str) -> Option<(f64, u64)> {
+    let stored = state(folder, owner).value(&baseline())?;
+    let stored: Value = serde_json::from_slice(&stored).unwrap();
+    Some((stored["completed"]["mean"].as_f64().unwrap(), stored["completed"]["seen"].as_u64().unwrap()))
+}
+
+#[test]
+fn what_was_learned_survives_restarts_but_not_another_instance() {
+    let (aws, imds, folder) =
+        (FakeAws::start().unwrap(), FakeImds::start().unwrap(), tempfile::tempdir().unwrap());
+    imds.change(|instance| instance.id = "i-0abc".into());
+    let usual = json!({"mean": 30.0, "variance": 4.0, "seen": 500});
+    let learned =
+        json!({"version": 1, "unanswered": usual, "resets": usual, "completed": usual, "half_open": usual});
+    let learned = Some(learned.to_string().into_bytes());
+    state(folder.path(), "i-0abc").append(Vec::new(), vec![(baseline(), learned)]);
+    // A run of some seconds learns too little to store: what is stored after it was there before.
+    let (mut mean, mut seen) = (30.0, 500);
+    for run in 0..2 {
+        run_for_some_seconds(&aws, &imds, folder.path());
+        let (later_mean, later_seen) = completed(folder.path(), "i-0abc").unwrap();
+        assert!(later_seen > seen, "run {run}: {seen}, then {later_seen}");
+        // Nobody connects there: that comes to be usual, slowly.
+        assert!(later_mean < mean, "run {run}: {mean}, then {later_mean}");
+        (mean, seen) = (later_mean, later_seen);
+    }
+    // An image was made of it.
+    imds.change(|instance| instance.id = "i-0new".into());
+    let stderr = run_for_some_seconds(&aws, &imds, folder.path());
+    assert!(stderr.contains("set aside"), "{stderr}");
+    assert_eq!(completed(folder.path(), "i-0new"), None);
+}
+
+#[test]
+fn what_was_learned_and_cannot_be_read_is_passed_over() {
+    let (aws, imds, folder) =
+        (FakeAws::start().unwrap(), FakeImds::start().unwrap(), tempfile::tempdir().unwrap());
+    let usual = json!({"mean": 30.0, "variance": 4.0, "seen": 500});
+    let newer =
+        json!({"version": 2, "unanswered": usual, "resets": usual, "completed": usual, "half_open": usual});
+    let nested = "[".repeat(100_000);
+    imds.change(|instance| instance.id = "i-0abc".into());
+    for (text, told) in [(newer.to_string(), false), ("{\"version\":1,".into(), true), (nested, true)] {
+        let bytes = Some(text.clone().into_bytes());
+        state(folder.path(), "i-0abc").append(Vec::new(), vec![(baseline(), bytes.clone())]);
+        let stderr = run_for_some_seconds(&aws, &imds, folder.path());
+        assert_eq!(stderr.contains("learned cannot be read"), told, "{stderr}");
+        assert_eq!(state(folder.path(), "i-0abc").value(&baseline()), bytes, "it has learned nothing better");
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use vpcwatch::model::record::Record;
 use vpcwatch_tests::{fixture, golden, recording};
 
 use crate::agent::{self, lines, printed};
@@ -89,6 +90,25 @@ fn a_finding_is_published_at_once_as_a_log_event_and_a_metric() {
     let open = lines.iter().position(|line| line["logGroupName"] == "/vpcwatch/findings").unwrap();
     assert_eq!(lines[open + 1]["MetricName"], "syn_flood_active");
     assert_eq!(lines[open + 1]["Values"], serde_json::json!([1]));
+}
+
+#[test]
+fn every_kind_has_its_metric_where_that_is_chosen() {
+    for (row, set, metric, expected) in [
+        ("slow-program", "full", "slow_accept_active", &[1.0, 0.0][..]),
+        ("slow-program", "standard", "slow_accept_active", &[]),
+        ("flash-crowd-600", "full", "flash_crowd_active", &[1.0, 0.0]),
+        ("spoofed-100", "essential", "syn_flood_active", &[1.0, 0.0]),
+    ] {
+        let (_, snapshots) = recording::read(&fixture(&format!("floods/{row}.jsonl"))).unwrap();
+        let records = recording::run(&snapshots, &[("metrics.set", set)]).unwrap();
+        let at_once = records.iter().filter_map(|record| match record {
+            Record::Metric(datum) if datum.urgent && datum.metric_name == metric => Some(datum),
+            _ => None,
+        });
+        let values: Vec<f64> = at_once.flat_map(|datum| datum.values.clone()).collect();
+        assert_eq!(values, expected, "{row}, {set}");
+    }
 }
 
 #[test]

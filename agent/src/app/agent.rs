@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::outlet::Outlet;
 use super::{
-    EVENTS, End, Recording, Sampling, on_one_thread, sample_each_second, sleep_or_forever,
+    EVENTS, End, Recording, Sampling, on_one_thread, random_seed, sample_each_second, sleep_or_forever,
     tell_what_is_waited_for,
 };
 use crate::aws::{Aws, AwsSettings, ServerClock};
@@ -74,7 +74,8 @@ impl Agent {
         let aws = Aws::new(aws_settings(&config), on_ec2)?;
         let (board, server_clock) = (Arc::new(Board::default()), Arc::new(ServerClock::default()));
 
-        let mut recording = Recording::start(record, || HostFacts::of(&paths))?;
+        let seed = random_seed();
+        let mut recording = Recording::start(record, || HostFacts::of(&paths), seed)?;
 
         let (stop, stopped) = watch::channel(false);
         let (events, incoming) = mpsc::channel(EVENTS);
@@ -97,7 +98,7 @@ impl Agent {
             board: Arc::clone(&board),
             server_clock: Arc::clone(&server_clock),
         };
-        let pipeline = Pipeline::new(config.settings.clone(), fastrand::u64(..));
+        let pipeline = Pipeline::new(config.settings.clone(), seed);
         let process =
             Process { clock: EraClock::start(), config: config_now, server_clock, board: Arc::clone(&board) };
         let stages = async {
@@ -215,7 +216,7 @@ impl Process {
             if let Event::Snapshot(snapshot) = &event {
                 self.board.sources(&snapshot.sources);
             }
-            let records = for_cloudwatch(pipeline.handle(&event));
+            let records = for_the_state_file(pipeline.handle(&event));
             self.board.count(|meters| meters.count_lost(Loss::Crowded, pipeline.crowded_out() - crowded_out));
             crowded_out = pipeline.crowded_out();
             // What an event completes was stamped before it: by the clock as it was set at the event before.
@@ -225,13 +226,13 @@ impl Process {
                 return;
             }
         }
-        let _ = to.send(Stamped { era, records: for_cloudwatch(pipeline.finish()) }).await;
+        let _ = to.send(Stamped { era, records: for_the_state_file(pipeline.finish()) }).await;
     }
 }
 
 /// Without what is for people on this host: before the identity is known nobody takes records away, and there is no
 /// other kind.
-fn for_cloudwatch(mut records: Vec<Record>) -> Vec<Record> {
-    records.retain(|record| matches!(record, Record::Metric(_) | Record::Log(_)));
+fn for_the_state_file(mut records: Vec<Record>) -> Vec<Record> {
+    records.retain(|record| matches!(record, Record::Metric(_) | Record::Log(_) | Record::Learned(_)));
     records
 }

@@ -9,8 +9,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::{
-    EVENTS, End, Recording, Sampling, each, host_name, on_a_thread, on_one_thread, sample_each_second,
-    sleep_or_forever, tell_what_is_waited_for,
+    EVENTS, End, Recording, Sampling, each, host_name, on_a_thread, on_one_thread, random_seed,
+    sample_each_second, sleep_or_forever, tell_what_is_waited_for,
 };
 use crate::aws::{Aws, AwsSettings};
 use crate::config::Config;
@@ -80,7 +80,8 @@ impl DryRun {
         let mut signals = Signals::listen()?;
         let facts = HostFacts::of(&self.paths);
         let identity = identity(&self.config, &self.paths, &facts).await;
-        let mut recording = Recording::start(self.record, || facts.clone())?;
+        let seed = random_seed();
+        let mut recording = Recording::start(self.record, || facts.clone(), seed)?;
         let mut stdout = Stdout::new(self.output, anstream::stdout(), heading(&identity, &facts));
 
         let (stop, stopped) = watch::channel(false);
@@ -92,7 +93,7 @@ impl DryRun {
         let stages = async {
             let (_rules, rules) = watch::channel(self.config.interfaces);
             let sampling = Sampling { paths: self.paths, rules, board: None, recording: snapshots_to };
-            let pipeline = Pipeline::new(self.config.settings, fastrand::u64(..));
+            let pipeline = Pipeline::new(self.config.settings, seed);
             let _ = events.send(Event::Identity(identity)).await;
             tokio::join!(sample_each_second(sampling, events, stopped), process(pipeline, incoming, records));
         };

@@ -9,6 +9,7 @@ mod outlet;
 mod who;
 
 use std::convert::Infallible;
+use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,6 +76,14 @@ fn on_one_thread<T>(stages: impl Future<Output = anyhow::Result<T>>) -> anyhow::
     // A name that is still being looked up would be waited for.
     runtime.shutdown_background();
     result
+}
+
+/// Seed of this run's sketches. Who can guess it can choose source addresses that collide in them, so that fastrand, which
+/// seeds itself by clock and thread, will not do. The standard library keys its hash maps against the same attack, by the
+/// system's random numbers, without waiting for them and without a way to fail
+/// (<https://doc.rust-lang.org/std/collections/struct.HashMap.html>).
+fn random_seed() -> u64 {
+    RandomState::new().hash_one(())
 }
 
 /// What the sampler needs to sample.
@@ -196,9 +205,9 @@ struct Recording {
 
 impl Recording {
     /// Begins the file at `path`.
-    fn start(path: Option<PathBuf>, facts: impl FnOnce() -> HostFacts) -> anyhow::Result<Self> {
+    fn start(path: Option<PathBuf>, facts: impl FnOnce() -> HostFacts, seed: u64) -> anyhow::Result<Self> {
         let Some(path) = path else { return Ok(Recording { snapshots: None, ended: Ended(None) }) };
-        let mut recorder = Recorder::create(&path, facts())?;
+        let mut recorder = Recorder::create(&path, facts(), seed)?;
         let (to, snapshots) = mpsc::channel::<Arc<Snapshot>>(EVENTS);
         let record = move |snapshot: Arc<Snapshot>| Ok(recorder.snapshot(&snapshot)?);
         let ended = on_a_thread("recording", move || each(snapshots, record))?;

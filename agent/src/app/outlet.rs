@@ -17,7 +17,7 @@ use crate::aws::{Aws, Link, ServerClock};
 use crate::config::Config;
 use crate::host::clock::wall;
 use crate::host::paths::Paths;
-use crate::model::event::Event;
+use crate::model::event::{Event, Learned};
 use crate::model::spool::{ClockEra, Destination};
 use crate::pipeline::stream_name;
 use crate::service::board::Board;
@@ -25,7 +25,7 @@ use crate::service::status::{Status, StatusFile};
 use crate::sinks::deliver::{Schedule, Wake};
 use crate::sinks::spool::{Stamped, gap_entry, spool};
 use crate::store::service::{self, StoreGone, StoreHandle};
-use crate::store::{OpenError, Store};
+use crate::store::{OpenError, Store, ValueKey, ValueKind};
 
 /// Between two looks at what changes slowly: instance metadata, the state file's length.
 const MINUTE: Duration = Duration::from_mins(1);
@@ -88,6 +88,7 @@ impl Outlet {
         };
         let (store, mut store_ended) = self.open_state(&known.owner).await?;
         store_to.send_replace(Some(store.clone()));
+        let learned = learned(&store).await?;
         let region = known.instance.as_ref().map(|instance| instance.region.clone());
         let link = Arc::new(Link::new(self.aws.clone(), region, Arc::clone(&self.server_clock)).await);
         self.board.about(known.identity.clone(), known.instance.clone(), link.connection().region());
@@ -116,7 +117,11 @@ impl Outlet {
         // From here on only the sampler keeps the pipeline going: when it stops, everything behind it does.
         let (weak_events, identity) = (events.downgrade(), known.identity.clone());
         let identified = async move {
-            // Beside the spool, which takes away what waited for it.
+            // Beside the spool, which takes away what waited for it. What was learned goes first: from the identity on
+            // what detectors know is stored over it.
+            for learned in learned {
+                let _ = events.send(Event::Learned(learned)).await;
+            }
             let _ = events.send(Event::Identity(identity)).await;
             Ok(())
         };
@@ -318,6 +323,22 @@ impl Outlet {
 async fn stopped_for(stopped: &mut watch::Receiver<bool>, patience: Duration) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
     sleep(patience).await;
+}
+
+/// What detectors had learned when this host's agent last stored it. What cannot be read is learned anew.
+async fn learned(store: &StoreHandle) -> anyhow::Result<Vec<Learned>> {
+    let stored = store.values(ValueKind::Baseline).await.context("failed to read the state file")?;
+    let read = |(key, bytes): (ValueKey, Vec<u8>)| {
+        let ValueKey::Baseline(detector) = key else { return None };
+        match serde_json::from_slice(&bytes) {
+            Ok(values) => Some(Learned { detector, values }),
+            Err(error) => {
+                tracing::warn!("what {detector} had learned cannot be read, it learns anew: {error}");
+                None
+            }
+        }
+    };
+    Ok(stored.into_iter().filter_map(read).collect())
 }
 
 fn retention(config: &Config) -> HashMap<String, Option<u16>> {

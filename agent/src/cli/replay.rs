@@ -27,8 +27,8 @@ pub(super) struct Replay {
 
 impl Replay {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let (_, recording) = Recording::open(&self.recording)?;
-        let mut detectors = detectors::all(&DetectorSettings::default(), 0);
+        let (header, recording) = Recording::open(&self.recording)?;
+        let mut detectors = detectors::all(&DetectorSettings::default(), header.seed);
         let (mut snapshots, mut opened) = (0u64, 0u64);
         for snapshot in recording {
             let event = Event::Snapshot(Arc::new(snapshot?));

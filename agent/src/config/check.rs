@@ -1,8 +1,11 @@
 //! From what is written to what is meant: each value is looked at, and every mistake is gathered.
 
 use std::collections::HashSet;
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
 
 use bytesize::ByteSize;
 use config::{Value, ValueKind};
@@ -11,19 +14,19 @@ use glob::Pattern;
 use super::{Config, Mistake, Mistakes, Origin, Written, toml};
 use crate::model::catalog::{self, CATALOG, Metric, Set};
 use crate::model::identity::InstanceDimension;
-use crate::model::settings::{DetectorSettings, Settings};
+use crate::model::settings::Settings;
 use crate::sources::InterfaceRules;
 
 /// Gives the configuration, or every mistake of it and of its reading.
 pub(super) fn check(written: &Written, mistakes: Vec<Mistake>) -> Result<Config, Mistakes> {
     let mut checking = Checking { written, mistakes };
     let settings = Settings {
-        interval_seconds: checking.interval(),
+        interval_seconds: checking.seconds("publish.interval", 1..=3600),
         namespace: checking.text("metrics.namespace", namespace),
         chosen: checking.chosen(),
         samples_group: checking.text("logs.samples_group", log_group),
         findings_group: checking.text("logs.findings_group", log_group),
-        detectors: DetectorSettings::default(),
+        detectors: checking.detectors(),
     };
     let config = Config {
         retention: vec![
@@ -44,22 +47,28 @@ pub(super) fn check(written: &Written, mistakes: Vec<Mistake>) -> Result<Config,
             loopback: checking.truth("interfaces.loopback"),
             container_veths: checking.truth("interfaces.container_veths"),
         },
+        capture: checking.truth("syn_flood.capture"),
     };
     if checking.mistakes.is_empty() { Ok(config) } else { Err(Mistakes(checking.mistakes)) }
 }
 
 /// What is wrong with a value, and the cure.
-type Wrong = (String, String);
+pub(super) type Wrong = (String, String);
 
-struct Checking<'a> {
-    written: &'a Written,
-    mistakes: Vec<Mistake>,
+/// Reads keys, and gathers what is wrong with them.
+pub(super) struct Checking<'a> {
+    pub(super) written: &'a Written,
+    pub(super) mistakes: Vec<Mistake>,
 }
 
 impl Checking<'_> {
     /// Reads one key with `read`, in every layer: a mistake below a stronger layer waits for that layer to go. Gives
     /// the strongest value, or the type's empty one if that is a mistake, which nobody will see.
-    fn read<T: Default>(&mut self, key: &str, read: impl Fn(&Value) -> Result<T, Vec<Wrong>>) -> T {
+    pub(super) fn read<T: Default>(
+        &mut self,
+        key: &str,
+        read: impl Fn(&Value) -> Result<T, Vec<Wrong>>,
+    ) -> T {
         let Some(settings) = self.written.0.get(key) else {
             let missing =
                 ("missing from the built-in defaults".to_owned(), "report this as a bug".to_owned());
@@ -76,7 +85,7 @@ impl Checking<'_> {
         strongest
     }
 
-    fn note(&mut self, key: &str, origin: Origin, (problem, cure): Wrong) {
+    pub(super) fn note(&mut self, key: &str, origin: Origin, (problem, cure): Wrong) {
         self.mistakes.push(Mistake { origin, key: Some(key.to_owned()), problem, cure });
     }
 
@@ -96,9 +105,14 @@ impl Checking<'_> {
         })
     }
 
-    fn interval(&mut self) -> u32 {
-        self.read("publish.interval", |value| {
-            let cure = || "write whole seconds from 1s to 1h, with the unit: 60s".to_owned();
+    /// Whole seconds.
+    pub(super) fn seconds(&mut self, key: &str, allowed: RangeInclusive<u32>) -> u32 {
+        self.read(key, |value| {
+            let shown = |seconds: &u32| humantime::format_duration(Duration::from_secs((*seconds).into()));
+            let cure = || {
+                let (least, most) = (shown(allowed.start()), shown(allowed.end()));
+                format!("write whole seconds from {least} to {most}, with the unit: 60s")
+            };
             let text = plain(value, &cure()).map_err(one)?;
             let is_bare = text.parse::<f64>().is_ok();
             let duration = humantime::parse_duration(&text).map_err(|error| {
@@ -107,8 +121,26 @@ impl Checking<'_> {
                 one((format!("{text:?} {why}"), cure()))
             })?;
             let seconds = u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
-            if duration.subsec_nanos() == 0 && (1..=3600).contains(&seconds) {
+            if duration.subsec_nanos() == 0 && allowed.contains(&seconds) {
                 Ok(seconds)
+            } else {
+                Err(one((format!("{text:?} is out of range"), cure())))
+            }
+        })
+    }
+
+    /// A number. What is not finite is in no range.
+    pub(super) fn number<T>(&mut self, key: &str, allowed: RangeInclusive<T>) -> T
+    where
+        T: FromStr + PartialOrd + Display + Default,
+    {
+        self.read(key, |value| {
+            let cure = || format!("write a number from {} to {}", allowed.start(), allowed.end());
+            let text = plain(value, &cure()).map_err(one)?;
+            let number =
+                text.parse::<T>().map_err(|_| one((format!("{text:?} is no such number"), cure())))?;
+            if allowed.contains(&number) {
+                Ok(number)
             } else {
                 Err(one((format!("{text:?} is out of range"), cure())))
             }
@@ -149,7 +181,7 @@ impl Checking<'_> {
     fn dimensions(&mut self) -> Vec<InstanceDimension> {
         self.read("identity.dimensions", |value| {
             let names = InstanceDimension::ALL.map(InstanceDimension::as_str).join(", ");
-            let mut chosen: Vec<InstanceDimension> = each(value, |name| {
+            let mut chosen: Vec<InstanceDimension> = each(value, TEXTS, |name| {
                 let found = InstanceDimension::ALL.into_iter().find(|known| known.as_str() == name);
                 found.ok_or_else(|| {
                     (format!("there is no dimension {name:?}"), format!("write some of {names}"))
@@ -171,7 +203,7 @@ impl Checking<'_> {
 
     fn patterns(&mut self, key: &str) -> Vec<Pattern> {
         self.read(key, |value| {
-            each(value, |text| {
+            each(value, TEXTS, |text| {
                 Pattern::new(text).map_err(|error| {
                     (
                         format!("{text:?}: {error}"),
@@ -191,9 +223,10 @@ impl Checking<'_> {
             found.map(Some).ok_or_else(|| one((format!("there is no set {text:?}"), cure)))
         });
         let set = set.unwrap_or(Set::Full);
-        let include = self.read("metrics.include", |value| each(value, |name| metric(name).map(|m| m.name)));
+        let include =
+            self.read("metrics.include", |value| each(value, TEXTS, |name| metric(name).map(|m| m.name)));
         let exclude = self.read("metrics.exclude", |value| {
-            each(value, |name| match metric(name)? {
+            each(value, TEXTS, |name| match metric(name)? {
                 essential if essential.set == Set::Essential => {
                     Err((format!("{name} is essential: alarms rest on it"), "take it off this list".into()))
                 }
@@ -228,9 +261,15 @@ fn plain(value: &Value, cure: &str) -> Result<String, Wrong> {
     }
 }
 
-/// A list of texts, each read by itself: every bad one is a mistake.
-fn each<T>(value: &Value, read: impl Fn(&str) -> Result<T, Wrong>) -> Result<Vec<T>, Vec<Wrong>> {
-    let cure = "write a list of texts: [\"a\", \"b\"]";
+/// How to cure what is no list of texts.
+pub(super) const TEXTS: &str = "write a list of texts: [\"a\", \"b\"]";
+
+/// A list, each item read by itself as text: every bad one is a mistake.
+pub(super) fn each<T>(
+    value: &Value,
+    cure: &str,
+    read: impl Fn(&str) -> Result<T, Wrong>,
+) -> Result<Vec<T>, Vec<Wrong>> {
     let ValueKind::Array(items) = &value.kind else {
         return Err(one((format!("{} is not a list", toml(value)), cure.to_owned())));
     };

@@ -3,6 +3,7 @@
 //! `agent/default.toml` is the lowest layer, the manual, and the list of keys that exist.
 
 mod check;
+mod detectors;
 mod layers;
 
 use std::fmt;
@@ -17,7 +18,7 @@ pub use layers::{Layers, Origin, Setting, Written, toml};
 /// What is meant: every value checked.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// `publish.interval`, `metrics.*` and the names of the log groups.
+    /// `publish.interval`, `metrics.*`, the names of the log groups, and what detectors call unusual.
     pub settings: Settings,
     /// Log groups and the days that CloudWatch keeps them; none for ever.
     pub retention: Vec<(String, Option<u16>)>,
@@ -37,6 +38,8 @@ pub struct Config {
     pub status_file: Option<PathBuf>,
     /// `interfaces.*`.
     pub interfaces: InterfaceRules,
+    /// `syn_flood.capture`.
+    pub capture: bool,
 }
 
 impl Config {

@@ -1,5 +1,7 @@
 //! What is usual: mean and deviation by exponential weighting, which learns quickly at first and slowly later.
 
+use serde::{Deserialize, Serialize};
+
 /// Share of a new value in the mean once learned: a memory of five minutes.
 const SLOW: f64 = 1.0 / 300.0;
 /// The same for the first [`LEARNING`] values.
@@ -7,9 +9,11 @@ const QUICK: f64 = 1.0 / 20.0;
 const LEARNING: u32 = 120;
 /// Values after which something can be called unusual.
 const ENOUGH: u32 = 5;
+/// No host has as many of anything in a second.
+const MOST: f64 = 1e8;
 
 /// A learned mean and deviation.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Baseline {
     mean: f64,
     variance: f64,
@@ -33,6 +37,18 @@ impl Baseline {
     /// Whether learning has slowed down.
     pub(super) fn is_settled(&self) -> bool {
         self.seen >= LEARNING
+    }
+
+    /// Whether it can have been learned, and was learned for long enough to be worth keeping.
+    pub(super) fn is_worth_keeping(&self) -> bool {
+        self.is_settled() && (0.0..=MOST).contains(&self.mean) && (0.0..=MOST * MOST).contains(&self.variance)
+    }
+
+    /// Takes over what was learned in an earlier run, unless this run has learned enough by itself.
+    pub(super) fn restore(&mut self, earlier: Baseline) {
+        if !self.is_settled() {
+            *self = earlier;
+        }
     }
 
     /// Takes in one value, cut where it is far above what is usual: one spike must not become the rule.

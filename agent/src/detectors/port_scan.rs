@@ -186,7 +186,8 @@ mod tests {
             ..DetectorSettings::default()
         };
         let port = |n: u64| u16::try_from(n % 1000).unwrap();
-        let cases: [(&str, DetectorSettings, &dyn Fn(u64) -> Vec<([u8; 4], u16)>); 4] = [
+        type Syns<'a> = &'a dyn Fn(u64) -> Vec<([u8; 4], u16)>;
+        let cases: [(&str, DetectorSettings, Syns); 4] = [
             ("passive FTP", DetectorSettings::default(), &|second| {
                 vec![(SCANNER, 21), (SCANNER, 50_001 + port(second))]
             }),

@@ -152,6 +152,14 @@ use Unit::{Bytes, Count, Milliseconds, Percent, Seconds};
 pub const CATALOG: &[Metric] = &[
     row(Findings, Essential, "syn_flood_active", Count, Detector, "1 while a SYN flood is on, else 0").sparse(),
     row(Findings, Standard, "syn_unanswered", Count, Detector, "handshakes per second that were begun and will not be completed, as far as kernel counters tell; 0 while no more than usual here").sparse(),
+    row(Findings, Full, "syn_received", Count, Detector, "SYNs per second to this host's own addresses, where they are captured"),
+    row(Findings, Full, "syn_sources", Count, Detector, "estimate of how many different sources the captured SYNs came from: IPv4 addresses, and /64 prefixes of IPv6").sparse(),
+    row(Findings, Standard, "port_scan_active", Count, Detector, "1 while a source tries one port after the other, else 0").sparse(),
+    row(Findings, Full, "slow_accept_active", Count, Detector, "1 while a program accepts connections more slowly than clients come, else 0").sparse(),
+    row(Findings, Full, "flash_crowd_active", Count, Detector, "1 while far more clients than usual come and are served, else 0").sparse(),
+    row(Findings, Full, "backscatter_active", Count, Detector, "1 while answers come to SYNs that others sent in this host's name, else 0").sparse(),
+    row(Findings, Full, "ack_noise_active", Count, Detector, "1 while segments come in numbers that belong to no connection, else 0").sparse(),
+    row(Findings, Full, "not_reaching_tcp_active", Count, Detector, "1 while SYNs arrive in numbers and do not reach this host's TCP, else 0").sparse(),
 
     row(States, Essential, "netstat_tcp_established", Count, Gauge(|s| state(s, |t| t.established)), "connections in ESTABLISHED; its sample count is the agent's heartbeat"),
     row(States, Essential, "netstat_tcp_syn_recv", Count, Gauge(|s| state(s, |t| t.syn_recv)), "half-open connections: SYN received, handshake not completed"),
@@ -278,6 +286,7 @@ fn millis(value: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::finding::Kind;
 
     #[test]
     fn names_are_unique_and_fit_cloudwatch() {
@@ -285,6 +294,14 @@ mod tests {
             assert!(CATALOG[..n].iter().all(|other| other.name != metric.name), "{} twice", metric.name);
             assert!(metric.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'));
             assert!(!metric.meaning.is_empty() && metric.name.len() <= 255);
+        }
+    }
+
+    #[test]
+    fn every_kind_of_finding_has_a_metric_that_says_whether_it_is_on() {
+        for kind in Kind::ALL {
+            let metric = find(&format!("{}_active", kind.as_str())).unwrap();
+            assert!(metric.sparse && matches!(metric.reading, Detector), "{}", metric.name);
         }
     }
 }

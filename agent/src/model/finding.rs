@@ -73,6 +73,17 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: [Kind; 7] = [
+        Kind::SynFlood,
+        Kind::SlowAccept,
+        Kind::FlashCrowd,
+        Kind::PortScan,
+        Kind::Backscatter,
+        Kind::AckNoise,
+        Kind::NotReachingTcp,
+    ];
+
     /// Its name in events.
     pub fn as_str(self) -> &'static str {
         match self {

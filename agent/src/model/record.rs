@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::event::Learned;
 use super::finding::Finding;
 use super::interval::Interval;
 use super::spool::Kind;
@@ -22,6 +23,8 @@ pub enum Record {
     Finding(Box<Finding>),
     /// A closed interval for people to look at; never leaves the host.
     Summary(Box<Interval>),
+    /// What a detector has learned, for the state file. Never leaves the host.
+    Learned(Learned),
 }
 
 /// One datum of `PutMetricData`, with its namespace.

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use jiff::Timestamp;
 
 use crate::detectors::{self, Detector};
-use crate::model::event::Event;
+use crate::model::event::{Event, Learned};
 use crate::model::finding::Finding;
 use crate::model::identity::Identity;
 use crate::model::interval::Interval;
@@ -24,6 +24,9 @@ use sparse::Sparse;
 /// Intervals and findings that wait until it is known who this host is: an hour of the default interval, and a few
 /// megabytes at most. On EC2 that is known within a second, unless instance metadata is down.
 const MAX_WAITING: usize = 60;
+
+/// Between two times that what detectors have learned is handed on. What is usual changes slowly: a kill costs so much.
+const LEARNED_MS: u64 = 5 * 60 * 1000;
 
 /// What is to be rendered once there is an identity.
 #[derive(Debug)]
@@ -41,6 +44,8 @@ pub struct Pipeline {
     /// What waited and had to make room.
     crowded_out: u64,
     detectors: Vec<Box<dyn Detector + Send>>,
+    /// When what they have learned was last handed on, on the snapshots' monotonic clock.
+    learned_ms: Option<u64>,
     rollup: Rollup,
     sparse: Sparse,
 }
@@ -53,6 +58,7 @@ impl Pipeline {
             waiting: VecDeque::new(),
             crowded_out: 0,
             detectors: detectors::all(&settings.detectors, seed),
+            learned_ms: None,
             rollup: Rollup::new(settings.interval_seconds),
             sparse: Sparse::default(),
             settings,
@@ -73,6 +79,9 @@ impl Pipeline {
                     records.push(Record::Finding(Box::new(finding.clone())));
                     records.extend(self.hand_on(Waiting::Finding(Box::new(finding), snapshot.time)));
                 }
+                if self.is_time_to_store(snapshot.monotonic_ms) {
+                    records.extend(self.learned());
+                }
                 records
             }
             Event::Identity(identity) => {
@@ -89,7 +98,7 @@ impl Pipeline {
             }
             Event::Settings(settings) => {
                 let changed = settings.interval_seconds != self.settings.interval_seconds;
-                let records = if changed { self.finish() } else { Vec::new() };
+                let records = if changed { self.close() } else { Vec::new() };
                 self.rollup.set_interval(settings.interval_seconds);
                 self.detectors.iter_mut().for_each(|detector| detector.configure(&settings.detectors));
                 self.settings.clone_from(settings);
@@ -98,8 +107,14 @@ impl Pipeline {
         }
     }
 
-    /// Closes the open interval, for the agent is stopping.
+    /// Closes the open interval and hands on what was learned, for the agent is stopping.
     pub fn finish(&mut self) -> Vec<Record> {
+        let mut records = self.close();
+        records.extend(self.learned());
+        records
+    }
+
+    fn close(&mut self) -> Vec<Record> {
         match self.rollup.close() {
             Some(interval) => self.publish(interval),
             None => Vec::new(),
@@ -116,6 +131,29 @@ impl Pipeline {
     /// Intervals and findings that were lost because too many waited for an identity.
     pub fn crowded_out(&self) -> u64 {
         self.crowded_out
+    }
+
+    /// Whether it is some minutes since this was last true, or since the first snapshot.
+    fn is_time_to_store(&mut self, now_ms: u64) -> bool {
+        match self.learned_ms {
+            Some(last) if (last..last.saturating_add(LEARNED_MS)).contains(&now_ms) => false,
+            last => {
+                self.learned_ms = Some(now_ms);
+                last.is_some_and(|last| last <= now_ms) // else another run of the agent begins
+            }
+        }
+    }
+
+    /// What detectors have learned. Only once it is known who this host is: before that there is no state file for it,
+    /// and what an earlier run had learned may still come.
+    fn learned(&self) -> Vec<Record> {
+        if self.identity.is_none() {
+            return Vec::new();
+        }
+        let learned = self.detectors.iter().filter_map(|detector| {
+            Some(Learned { detector: detector.name().to_owned(), values: detector.learned()? })
+        });
+        learned.map(Record::Learned).collect()
     }
 
     fn publish(&mut self, mut interval: Interval) -> Vec<Record> {
@@ -144,5 +182,87 @@ impl Pipeline {
             }
             Waiting::Finding(finding, now) => render.finding(&finding, now),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::counters::KernelCounters;
+    use crate::model::settings::DetectorSettings;
+    use crate::model::snapshot::Snapshot;
+
+    fn settings(interval_seconds: u32) -> Settings {
+        Settings {
+            interval_seconds,
+            namespace: "N".into(),
+            chosen: ["syn_flood_active"].into(),
+            samples_group: "/g".into(),
+            findings_group: "/f".into(),
+            detectors: DetectorSettings::default(),
+        }
+    }
+
+    fn identified() -> Pipeline {
+        let mut pipeline = Pipeline::new(settings(60), 0);
+        pipeline.handle(&Event::Identity(Identity::of_host("h")));
+        pipeline
+    }
+
+    fn learned(records: Vec<Record>) -> Vec<Learned> {
+        let of = |record| if let Record::Learned(learned) = record { Some(learned) } else { None };
+        records.into_iter().filter_map(of).collect()
+    }
+
+    /// A quiet host for these seconds; gives those in which something learned is handed on.
+    fn watch(pipeline: &mut Pipeline, seconds: std::ops::Range<u64>) -> Vec<u64> {
+        let hands_on = |second: &u64| {
+            let time = Timestamp::from_second(1_800_000_000 + i64::try_from(*second).unwrap()).unwrap();
+            let mut snapshot = Snapshot::at(time, second * 1000);
+            snapshot.counters = Some(KernelCounters::default());
+            !learned(pipeline.handle(&Event::Snapshot(Arc::new(snapshot)))).is_empty()
+        };
+        seconds.filter(hands_on).collect()
+    }
+
+    #[test]
+    fn what_was_learned_is_handed_on_every_five_minutes_and_at_the_end() {
+        let mut pipeline = identified();
+        assert_eq!(watch(&mut pipeline, 1000..1700), [1300, 1600]);
+        // Another interval is not the end.
+        let other = Event::Settings(Box::new(settings(30)));
+        assert_eq!(learned(pipeline.handle(&other)), []);
+        assert_eq!(watch(&mut pipeline, 1700..1901), [1900]);
+        // The clock began anew: another run, in a recording.
+        assert_eq!(watch(&mut pipeline, 0..400), [300]);
+        let last = learned(pipeline.finish());
+        assert_eq!(last.iter().map(|learned| learned.detector.as_str()).collect::<Vec<_>>(), ["syn_flood"]);
+    }
+
+    #[test]
+    fn little_is_not_handed_on_and_nothing_before_it_is_known_who_this_is() {
+        let mut pipeline = identified();
+        watch(&mut pipeline, 0..60);
+        assert_eq!(learned(pipeline.finish()), []);
+        let mut nobody = Pipeline::new(settings(60), 0);
+        assert_eq!(watch(&mut nobody, 0..1000), [] as [u64; 0]);
+        assert_eq!(learned(nobody.finish()), []);
+        nobody.handle(&Event::Identity(Identity::of_host("h")));
+        assert_eq!(watch(&mut nobody, 1000..1300), [1200]);
+    }
+
+    #[test]
+    fn what_an_earlier_run_learned_goes_to_its_detector() {
+        let mut earlier = identified();
+        watch(&mut earlier, 0..200);
+        let stored = learned(earlier.finish()).remove(0);
+        let mut later = identified();
+        let stranger = Learned { detector: "no_such".into(), values: stored.values.clone() };
+        assert!(later.handle(&Event::Learned(stranger)).is_empty());
+        assert_eq!(learned(later.finish()), []);
+        assert!(later.handle(&Event::Learned(stored.clone())).is_empty());
+        assert_eq!(learned(later.finish()), [stored]);
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! UTF-8 text, one JSON object a line.
 //! - The first line is the [`Header`]: `format` is `"vpcwatch-recording"`, `version` is 1, then the version of the
-//!   agent that wrote it and the facts of its host.
+//!   agent that wrote it, the facts of its host, and the seed of its detectors' sketches (optional).
 //! - Each further line is a [`Snapshot`], in the order in which they were taken.
 //!   Times are RFC 3339 in UTC; counters are cumulative, as the kernel gave them; what was not read is absent.
 //!
@@ -38,6 +38,9 @@ pub struct Header {
     pub agent: String,
     /// The host it was written on.
     pub host: HostFacts,
+    /// Seed of the detectors' sketches in that run; 0 in recordings made before there were any.
+    #[serde(default)]
+    pub seed: u64,
 }
 
 /// Why a recording cannot be written.
@@ -177,11 +180,11 @@ pub struct Recorder {
 impl Recorder {
     /// Begins a recording. A file that holds something is not overwritten; pipes and devices are written to. Only
     /// its owner may read the new file: it tells what this host talks to.
-    pub fn create(path: &Path, host: HostFacts) -> Result<Self, RecordError> {
+    pub fn create(path: &Path, host: HostFacts, seed: u64) -> Result<Self, RecordError> {
         let file = open(path)?;
         let mut recorder = Recorder { path: path.to_owned(), file: BufWriter::new(file), snapshots: 0 };
         let agent = env!("CARGO_PKG_VERSION").to_owned();
-        recorder.line(&Header { format: FORMAT.into(), version: VERSION, agent, host })?;
+        recorder.line(&Header { format: FORMAT.into(), version: VERSION, agent, host, seed })?;
         Ok(recorder)
     }
 

@@ -32,8 +32,8 @@ impl Hash for SourceKey {
             SourceKey::Address(address) => (4, u64::from(address.to_bits())),
             SourceKey::Prefix(prefix) => (6, *prefix),
         };
-        let [a, b, c, d, e, f, g, h] = number.to_le_bytes();
-        state.write(&[family, a, b, c, d, e, f, g, h]);
+        state.write_u8(family);
+        state.write(&number.to_le_bytes());
     }
 }
 

@@ -25,6 +25,8 @@ mod tests;
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::Detector;
 use super::arrivals::Arrivals;
 use super::baseline::Baseline;
@@ -209,6 +211,23 @@ impl Detector for SynFlood {
         ];
         all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
+
+    fn learned(&self) -> Option<serde_json::Value> {
+        let Usual { resets, completed, half_open } = self.usual;
+        let unanswered = self.unanswered.usual;
+        let learned = Learned { version: LEARNED_VERSION, unanswered, resets, completed, half_open };
+        if learned.is_worth_keeping() { serde_json::to_value(learned).ok() } else { None }
+    }
+
+    fn restore(&mut self, learned: &serde_json::Value) {
+        let Ok(learned) = Learned::deserialize(learned) else { return };
+        if learned.version == LEARNED_VERSION && learned.is_worth_keeping() {
+            self.unanswered.usual.restore(learned.unanswered);
+            self.usual.resets.restore(learned.resets);
+            self.usual.completed.restore(learned.completed);
+            self.usual.half_open.restore(learned.half_open);
+        }
+    }
 }
 
 impl SynFlood {
@@ -340,6 +359,25 @@ impl SynFlood {
         } else {
             usual.completed.learn(rates.completed);
         }
+    }
+}
+
+/// Version of [`Learned`]; another one is not understood.
+const LEARNED_VERSION: u32 = 1;
+
+/// What survives a restart, as JSON. A flood is not in it: nothing is learned while one is on.
+#[derive(Debug, Serialize, Deserialize)]
+struct Learned {
+    version: u32,
+    unanswered: Baseline,
+    resets: Baseline,
+    completed: Baseline,
+    half_open: Baseline,
+}
+
+impl Learned {
+    fn is_worth_keeping(&self) -> bool {
+        [self.unanswered, self.resets, self.completed, self.half_open].iter().all(Baseline::is_worth_keeping)
     }
 }
 
