@@ -38,8 +38,8 @@ const TICK: Duration = Duration::from_millis(crate::rates::TICK_MS);
 /// Snapshots that may wait for the pipeline. When its output is held up they make the sampler wait, and the next
 /// growth is spread over the seconds that were missed: nothing is lost.
 const EVENTS: usize = 8;
-/// Files open at once at the most, with room to spare.
-const OPEN_FILES: u64 = 64;
+/// Files open at once at the most, with room to spare: some 40, and 96 packet sockets where 16 interfaces are captured.
+const OPEN_FILES: u64 = 192;
 /// When an operator who waits for the drain is told what it waits for.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -52,9 +52,9 @@ pub enum End {
     Interrupted,
 }
 
-/// Takes one snapshot of this host, now.
+/// Takes one snapshot of this host, now. SYNs are not in it: they are counted from one moment to the next.
 pub fn sample(config: &Config, paths: &Paths) -> Snapshot {
-    Sampler::new(sources::all(paths, config.interfaces.clone(), None), Monotonic::start()).sample()
+    Sampler::new(sources::all(paths, config.interfaces.clone(), false, None), Monotonic::start()).sample()
 }
 
 /// The name of this host where it is no EC2 instance.
@@ -93,7 +93,7 @@ async fn sample_each_second(
 ) {
     let sources = |with: &mut Sampling| {
         let rules = with.rules.borrow_and_update().clone();
-        sources::all(&with.paths, rules, with.board.clone())
+        sources::all(&with.paths, rules, true, with.board.clone())
     };
     let mut sampler = Sampler::new(sources(&mut with), Monotonic::start());
     let mut ticks = interval_at(Instant::now() + off_the_full_second(), TICK);
