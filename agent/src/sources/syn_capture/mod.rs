@@ -31,6 +31,8 @@ const MAX_INTERFACES: usize = 16;
 const REFUSED_FOR: Duration = Duration::from_mins(1);
 /// Listing interfaces may take one in so many parts of the time; with hundreds of interfaces it takes milliseconds.
 const LISTING_SHARE: u32 = 100;
+/// And is not put off for longer, should the agent have had to wait for a processor meanwhile.
+const LISTING_AT_LEAST_EACH: Duration = Duration::from_secs(10);
 
 pub(super) struct SynCaptureSource {
     rules: InterfaceRules,
@@ -76,7 +78,7 @@ impl SynCaptureSource {
                 *due = None;
             }
             let stays = link.is_some() && reading.broken.is_none();
-            if stays || !reading.is_empty() {
+            if link.is_some() || !reading.is_empty() {
                 seconds.push(reading.second);
             }
             stays
@@ -97,10 +99,9 @@ impl SynCaptureSource {
                     self.refused = Some((why, Instant::now()));
                     return failed;
                 }
-                Err(error) => {
-                    self.links.due = None; // perhaps it is gone
-                    failed.push(format!("{}: {error}", interface.name));
-                }
+                // It went away since it was listed.
+                Err(error) if error.raw_os_error() == Some(libc::ENODEV) => self.links.due = None,
+                Err(error) => failed.push(format!("{}: {error}", interface.name)),
             }
         }
         failed
@@ -140,7 +141,7 @@ impl Links {
         if !interfaces.is_empty() {
             *self = Links::of(interfaces, rules);
         }
-        self.due = Some(begun + begun.elapsed() * LISTING_SHARE);
+        self.due = Some(begun + (begun.elapsed() * LISTING_SHARE).min(LISTING_AT_LEAST_EACH));
     }
 
     fn of(interfaces: Vec<NetworkInterface>, rules: &InterfaceRules) -> Self {
