@@ -56,6 +56,15 @@ pub fn ss() -> anyhow::Result<States> {
     Ok(states)
 }
 
+/// TCP segments of IPv4 and IPv6 that the calling thread's namespace received so far.
+pub fn tcp_segments_received() -> anyhow::Result<u64> {
+    let text = std::fs::read_to_string("/proc/thread-self/net/snmp")?;
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("Tcp:")).map(str::split_whitespace);
+    let (names, values) = (lines.next().context("no names")?, lines.next().context("no values")?);
+    let value = names.zip(values).find(|(name, _)| *name == "InSegs").context("no InSegs")?.1;
+    Ok(value.parse()?)
+}
+
 fn none() -> States {
     STATES.iter().map(|name| ((*name).to_owned(), 0)).collect()
 }

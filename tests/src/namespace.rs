@@ -127,8 +127,8 @@ impl Pair {
                 bail!("not an Ethernet channel");
             };
             for (source, n) in sources.iter().zip(1024..) {
-                let frame =
-                    syn_frame(from_mac, to_mac, (*source, n), (to, port)).context("mixed families")?;
+                let frame = tcp_frame(from_mac, to_mac, (*source, n), (to, port), TcpFlags::SYN)
+                    .context("mixed families")?;
                 sender.send_to(&frame, None).context("no room to send")??;
             }
             Ok(())
@@ -140,8 +140,14 @@ fn interface() -> anyhow::Result<pnet::datalink::NetworkInterface> {
     pnet::datalink::interfaces().into_iter().find(|interface| interface.name == "eth0").context("no eth0")
 }
 
-/// An Ethernet frame with a TCP SYN.
-fn syn_frame(from_mac: MacAddr, to_mac: MacAddr, from: (IpAddr, u16), to: (IpAddr, u16)) -> Option<Vec<u8>> {
+/// An Ethernet frame with a TCP segment of these flags, without data; `None` if the addresses are of two families.
+pub fn tcp_frame(
+    from_mac: MacAddr,
+    to_mac: MacAddr,
+    from: (IpAddr, u16),
+    to: (IpAddr, u16),
+    flags: u8,
+) -> Option<Vec<u8>> {
     const ETHERNET: usize = 14;
     const TCP: usize = 20;
     let header = if from.0.is_ipv4() { 20 } else { 40 };
@@ -157,7 +163,7 @@ fn syn_frame(from_mac: MacAddr, to_mac: MacAddr, from: (IpAddr, u16), to: (IpAdd
     segment.set_destination(to.1);
     segment.set_sequence(u32::from(from.1) * 65_537);
     segment.set_data_offset(5);
-    segment.set_flags(TcpFlags::SYN);
+    segment.set_flags(flags);
     segment.set_window(64_240);
     let checksum = match (&from.0, &to.0) {
         (IpAddr::V4(from), IpAddr::V4(to)) => tcp::ipv4_checksum(&segment.to_immutable(), from, to),

@@ -33,7 +33,7 @@ use crate::pipeline::Pipeline;
 use crate::service::board::Board;
 use crate::service::signals::{Asked, Signals};
 use crate::sinks::spool::Stamped;
-use crate::sources::InterfaceRules;
+use crate::sources::SourceRules;
 
 /// What one event completed, waiting for the state file.
 const RECORDS: usize = 64;
@@ -57,7 +57,7 @@ pub struct Agent {
 
 /// Where a configuration that was read again goes.
 struct Reload {
-    rules: watch::Sender<InterfaceRules>,
+    rules: watch::Sender<SourceRules>,
     config: watch::Sender<Arc<Config>>,
 }
 
@@ -80,7 +80,7 @@ impl Agent {
         let (stop, stopped) = watch::channel(false);
         let (events, incoming) = mpsc::channel(EVENTS);
         let (records, outgoing) = mpsc::channel(RECORDS);
-        let (rules, rules_now) = watch::channel(config.interfaces.clone());
+        let (rules, rules_now) = watch::channel(config.sources.clone());
         let (config_to, config_now) = watch::channel(Arc::new(config.clone()));
         let reload = Reload { rules, config: config_to };
 
@@ -180,7 +180,7 @@ fn reload_configuration(layers: &Layers, started_with: &Config, to: &Reload, on_
     if fixed(&config) != fixed(started_with) {
         tracing::warn!("state.*, status.file and identity.host take effect at the next start");
     }
-    to.rules.send_replace(config.interfaces.clone());
+    to.rules.send_replace(config.sources.clone());
     to.config.send_replace(Arc::new(config));
     tracing::info!("the configuration was read again");
 }

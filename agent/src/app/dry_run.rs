@@ -91,7 +91,7 @@ impl DryRun {
         let mut printed = on_a_thread("stdout", move || each(outgoing, print))?;
         let (snapshots_to, mut recorded) = (recording.snapshots.take(), recording.ended);
         let stages = async {
-            let (_rules, rules) = watch::channel(self.config.interfaces);
+            let (_rules, rules) = watch::channel(self.config.sources);
             let sampling = Sampling { paths: self.paths, rules, board: None, recording: snapshots_to };
             let pipeline = Pipeline::new(self.config.settings, seed);
             let _ = events.send(Event::Identity(identity)).await;

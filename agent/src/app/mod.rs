@@ -28,7 +28,7 @@ use crate::model::snapshot::Snapshot;
 use crate::replay::Recorder;
 use crate::sampler::Sampler;
 use crate::service::board::Board;
-use crate::sources::{self, InterfaceRules};
+use crate::sources::{self, SourceRules};
 
 pub use agent::Agent;
 pub use delivery::Delivery;
@@ -39,8 +39,8 @@ const TICK: Duration = Duration::from_millis(crate::rates::TICK_MS);
 /// Snapshots that may wait for the pipeline. When its output is held up they make the sampler wait, and the next
 /// growth is spread over the seconds that were missed: nothing is lost.
 const EVENTS: usize = 8;
-/// Files open at once at the most, with room to spare.
-const OPEN_FILES: u64 = 64;
+/// Files open at once at the most, with room to spare: some 40, and 96 packet sockets where 16 interfaces are captured.
+const OPEN_FILES: u64 = 192;
 /// When an operator who waits for the drain is told what it waits for.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -53,9 +53,13 @@ pub enum End {
     Interrupted,
 }
 
-/// Takes one snapshot of this host, now.
+/// Takes one snapshot of this host, now. SYNs are not in it: they are counted from one moment to the next.
 pub fn sample(config: &Config, paths: &Paths) -> Snapshot {
-    Sampler::new(sources::all(paths, config.interfaces.clone(), None), Monotonic::start()).sample()
+    Sampler::new(
+        sources::all(paths, SourceRules { capture: false, ..config.sources.clone() }, None),
+        Monotonic::start(),
+    )
+    .sample()
 }
 
 /// The name of this host where it is no EC2 instance.
@@ -89,7 +93,7 @@ fn random_seed() -> u64 {
 /// What the sampler needs to sample.
 struct Sampling {
     paths: Paths,
-    rules: watch::Receiver<InterfaceRules>,
+    rules: watch::Receiver<SourceRules>,
     board: Option<Arc<Board>>,
     recording: Option<mpsc::Sender<Arc<Snapshot>>>,
 }

@@ -15,7 +15,7 @@ use super::{Config, Mistake, Mistakes, Origin, Written, toml};
 use crate::model::catalog::{self, CATALOG, Metric, Set};
 use crate::model::identity::InstanceDimension;
 use crate::model::settings::Settings;
-use crate::sources::InterfaceRules;
+use crate::sources::{InterfaceRules, SourceRules};
 
 /// Gives the configuration, or every mistake of it and of its reading.
 pub(super) fn check(written: &Written, mistakes: Vec<Mistake>) -> Result<Config, Mistakes> {
@@ -41,13 +41,15 @@ pub(super) fn check(written: &Written, mistakes: Vec<Mistake>) -> Result<Config,
         state_folder: checking.text("state.folder", path).into(),
         state_limit: checking.size("state.limit", 8 << 20..=64 << 30),
         status_file: filled(checking.text("status.file", path_or_nothing)).map(PathBuf::from),
-        interfaces: InterfaceRules {
-            include: checking.patterns("interfaces.include"),
-            exclude: checking.patterns("interfaces.exclude"),
-            loopback: checking.truth("interfaces.loopback"),
-            container_veths: checking.truth("interfaces.container_veths"),
+        sources: SourceRules {
+            interfaces: InterfaceRules {
+                include: checking.patterns("interfaces.include"),
+                exclude: checking.patterns("interfaces.exclude"),
+                loopback: checking.truth("interfaces.loopback"),
+                container_veths: checking.truth("interfaces.container_veths"),
+            },
+            capture: checking.truth("syn_flood.capture"),
         },
-        capture: checking.truth("syn_flood.capture"),
     };
     if checking.mistakes.is_empty() { Ok(config) } else { Err(Mistakes(checking.mistakes)) }
 }

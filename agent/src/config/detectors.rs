@@ -107,7 +107,7 @@ mod tests {
     fn the_default_file_says_what_the_model_does() {
         let config = load(&[]).unwrap();
         assert_eq!(config.settings.detectors, DetectorSettings::default());
-        assert!(config.capture);
+        assert!(config.sources.capture);
     }
 
     #[test]
@@ -128,7 +128,7 @@ mod tests {
             ("stray_segments.least", "70"),
         ])
         .unwrap();
-        assert!(!config.capture);
+        assert!(!config.sources.capture);
         let network = |text: &str| text.parse::<IpNet>().unwrap();
         let expected = DetectorSettings {
             ignore_sources: ["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32", "::1/128"].map(network).to_vec(),

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use crate::model::identity::InstanceDimension;
 use crate::model::settings::Settings;
-use crate::sources::InterfaceRules;
+use crate::sources::SourceRules;
 
 pub use layers::{Layers, Origin, Setting, Written, toml};
 
@@ -36,10 +36,8 @@ pub struct Config {
     pub state_limit: u64,
     /// `status.file`; `None` for none.
     pub status_file: Option<PathBuf>,
-    /// `interfaces.*`.
-    pub interfaces: InterfaceRules,
-    /// `syn_flood.capture`.
-    pub capture: bool,
+    /// `interfaces.*` and `syn_flood.capture`.
+    pub sources: SourceRules,
 }
 
 impl Config {

@@ -121,6 +121,9 @@ mod tests {
     use crate::model::snapshot::{Listener, Snapshot};
     use crate::model::syns::{SynKind, SynPacket, SynSecond};
 
+    /// Sources and ports of the SYNs of a second.
+    type Syns<'a> = &'a dyn Fn(u64) -> Vec<([u8; 4], u16)>;
+
     /// When findings opened and closed, if each second brings these SYNs; ports 21 and above 50,000 have listeners.
     fn observe(
         settings: &DetectorSettings,
@@ -186,7 +189,6 @@ mod tests {
             ..DetectorSettings::default()
         };
         let port = |n: u64| u16::try_from(n % 1000).unwrap();
-        type Syns<'a> = &'a dyn Fn(u64) -> Vec<([u8; 4], u16)>;
         let cases: [(&str, DetectorSettings, Syns); 4] = [
             ("passive FTP", DetectorSettings::default(), &|second| {
                 vec![(SCANNER, 21), (SCANNER, 50_001 + port(second))]

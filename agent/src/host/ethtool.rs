@@ -1,5 +1,6 @@
-//! The ethtool ioctls: a driver's name and its statistics. The one module with `unsafe`: no kept crate wraps these
-//! two requests (the netlink form of ethtool has no driver statistics), and they need no capability.
+//! The ethtool ioctls: a driver's name and its statistics. Beside [`super::packet_statistics`] the one module with
+//! `unsafe`: no kept crate wraps these two requests (the netlink form of ethtool has no driver statistics), and they need
+//! no capability.
 //!
 //! Layouts: the kernel's `include/uapi/linux/ethtool.h` and `include/uapi/linux/if.h`.
 #![expect(unsafe_code, reason = "ioctl(SIOCETHTOOL) has no safe wrapper; each block says why it is sound")]

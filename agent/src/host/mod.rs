@@ -5,4 +5,5 @@ pub mod clock;
 pub mod ethtool;
 pub mod facts;
 pub mod identity;
+pub mod packet_statistics;
 pub mod paths;

@@ -230,6 +230,7 @@ pub const CATALOG: &[Metric] = &[
 
     row(Agent, Full, "agent_cpu_time", Milliseconds, AgentCounter(|s| Some(s.agent.as_ref()?.cpu_ms)), "CPU time the agent used; 10 ms in a second is 1 % of a core"),
     row(Agent, Full, "agent_memory_resident", Bytes, Gauge(|s| float(Some(s.agent.as_ref()?.memory_bytes))), "resident memory of the agent"),
+    row(Agent, Full, "agent_syn_capture", Count, Gauge(syn_capture), "1 while SYNs are captured; 0 while floods are judged on kernel counters alone, for want of CAP_NET_RAW"),
     row(Agent, Full, "agent_source_failures", Count, Gauge(|s| Some(failures(s))), "sources that in that second could not be read, or only in part").sparse(),
     row(Agent, Standard, "agent_records_dropped", Count, AgentCounter(|s| delivery(s, |d| Some(d.rejected + d.expired + d.crowded_out))), "records that never reached CloudWatch: the sum of the next three").sparse(),
     row(Agent, Full, "agent_records_rejected", Count, AgentCounter(|s| delivery(s, |d| Some(d.rejected))), "records that CloudWatch refused as invalid").sparse(),
@@ -262,6 +263,14 @@ fn failures(snapshot: &Snapshot) -> f64 {
     let bad = |outcome| matches!(outcome, SourceOutcome::Failed | SourceOutcome::Degraded);
     let failed = snapshot.sources.iter().filter(|source| bad(source.outcome)).count();
     u32::try_from(failed).map_or(f64::MAX, f64::from)
+}
+
+/// Absent where no capture was asked for, as in a recording of another root.
+fn syn_capture(snapshot: &Snapshot) -> Option<f64> {
+    let source = snapshot.sources.iter().find(|source| source.name == "syn_capture")?;
+    // Just opened, it has nothing to tell yet.
+    let works = snapshot.syns.is_some() || source.outcome == SourceOutcome::Ok;
+    Some(f64::from(u8::from(works)))
 }
 
 fn delivery(snapshot: &Snapshot, of: fn(&DeliveryUsage) -> Option<u64>) -> Option<u64> {

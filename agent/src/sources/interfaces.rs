@@ -32,9 +32,14 @@ impl InterfaceRules {
     fn measure(&self, name: &str, link: &Link) -> bool {
         (self.loopback || !link.loopback)
             && (self.container_veths || !link.container_veth)
-            && self.include.iter().any(|pattern| pattern.matches(name))
-            && !self.exclude.iter().any(|pattern| pattern.matches(name))
+            && self.names(name)
             && link.used
+    }
+
+    /// Whether interfaces of that name are to be measured.
+    pub(super) fn names(&self, name: &str) -> bool {
+        let any = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(name));
+        any(&self.include) && !any(&self.exclude)
     }
 }
 
@@ -89,11 +94,10 @@ impl InterfacesSource {
             })
         };
         let mut describe = |interface: NetworkInterface| {
-            let own_address = interface.ips.iter().any(|network| !is_link_local(network.ip()));
             let link = Link {
                 index: Some(interface.index),
                 loopback: interface.is_loopback(),
-                container_veth: !own_address && is_veth(&interface),
+                container_veth: !has_own_address(&interface) && is_veth(&interface),
                 used: interface.is_up(),
             };
             (interface.name, link)
@@ -156,6 +160,11 @@ pub(super) fn parse(text: &str) -> (Vec<Interface>, usize) {
     }
     interfaces.sort_by(|a, b| a.name.cmp(&b.name));
     (interfaces, damaged)
+}
+
+/// Whether it has an address of its own: not only one that every link has.
+pub(super) fn has_own_address(interface: &NetworkInterface) -> bool {
+    interface.ips.iter().any(|network| !is_link_local(network.ip()))
 }
 
 fn is_link_local(address: IpAddr) -> bool {

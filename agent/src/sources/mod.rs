@@ -12,6 +12,7 @@ mod listeners;
 pub mod name_value;
 mod proc_tcp;
 pub mod sock_diag;
+mod syn_capture;
 mod tcp_table;
 mod walk_budget;
 
@@ -48,18 +49,31 @@ pub enum SourceError {
     Failed(String),
 }
 
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourceRules {
+    /// Which interfaces are measured.
+    pub interfaces: InterfaceRules,
+    /// Whether SYNs are captured; on the live host only.
+    pub capture: bool,
+}
+
 /// Every source, in the order in which they are read: a later one may build on what an earlier one filled. Where the
 /// agent delivers, `board` knows how that goes.
-pub fn all(paths: &Paths, rules: InterfaceRules, board: Option<Arc<Board>>) -> Vec<Box<dyn Source>> {
+pub fn all(paths: &Paths, rules: SourceRules, board: Option<Arc<Board>>) -> Vec<Box<dyn Source>> {
+    let SourceRules { interfaces, capture } = rules;
     let mut sources: Vec<Box<dyn Source>> = vec![
         Box::new(kernel_counters::KernelCountersSource::new(paths)),
         Box::new(tcp_table::TcpTableSource::new(paths)), // needs the counters
         Box::new(listeners::ListenersSource::new(paths)), // needs the table
-        Box::new(interfaces::InterfacesSource::new(paths, rules)),
+        Box::new(interfaces::InterfacesSource::new(paths, interfaces.clone())),
         Box::new(conntrack::ConntrackSource::new(paths)),
     ];
     if paths.is_live() {
         sources.push(Box::new(ena::EnaSource::new())); // needs the interfaces
+        if capture {
+            sources.push(Box::new(syn_capture::SynCaptureSource::new(interfaces)));
+        }
         sources.push(Box::new(agent_usage::AgentUsageSource::new()));
     }
     sources.extend(
@@ -78,6 +92,11 @@ pub fn parse_anything(bytes: &[u8]) {
     interfaces::parse(&text);
     // Reading from memory cannot fail.
     let _ = proc_tcp::read_table(bytes, &mut |_| {});
+}
+
+/// Runs the parser of captured packets over one: the door for fuzzing.
+pub fn parse_packet(bytes: &[u8]) {
+    let _ = syn_capture::looked_at(bytes);
 }
 
 /// No kernel file that we read whole is larger: /proc/net/dev of 10,000 interfaces has 1.2 MB.

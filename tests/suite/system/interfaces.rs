@@ -30,17 +30,14 @@ fn bytes(pair: &Pair, name: &str) -> (u64, u64) {
 
 /// Bytes received and sent in each snapshot that is recorded so far.
 fn recorded(file: &Path) -> Vec<(u64, u64)> {
-    let text = std::fs::read_to_string(file).unwrap_or_default();
-    let whole_lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n')).skip(1);
-    let bytes = |line: &str| {
-        let snapshot: Snapshot = serde_json::from_str(line).unwrap();
+    let bytes = |snapshot: Snapshot| {
         snapshot
             .interfaces
             .unwrap()
             .first()
             .map_or((0, 0), |interface| (interface.bytes_recv, interface.bytes_sent))
     };
-    whole_lines.map(bytes).collect()
+    super::recorded(file).into_iter().map(bytes).collect()
 }
 
 #[test]

@@ -6,17 +6,20 @@ mod floods;
 mod interfaces;
 mod listeners;
 mod names;
+mod syn_capture;
 mod tcp_states;
 mod unprivileged;
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
+use vpcwatch::model::snapshot::Snapshot;
 use vpcwatch_tests::kernel::{self, States};
 use vpcwatch_tests::namespace::Namespace;
 
@@ -26,6 +29,13 @@ use crate::agent::{self, PATH, printed};
 fn sample(namespace: &Namespace, more: &[&str]) -> Value {
     let output = namespace.inside(|| Ok(agent::command().arg("sample").args(more).output()?)).unwrap();
     serde_json::from_str(&printed(&output, 0)).unwrap()
+}
+
+/// The snapshots that a run has recorded so far.
+fn recorded(file: &Path) -> Vec<Snapshot> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let whole_lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n')).skip(1);
+    whole_lines.map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// The agent's counts by state.
