@@ -27,10 +27,10 @@ pub(super) struct Replay {
     input: Input,
     /// An address or network of the host that the capture was made on (may be repeated); otherwise it is inferred
     /// from the first packets, and said
-    #[arg(long, value_name = "CIDR", value_parser = network, requires = "pcap")]
+    #[arg(long, value_name = "CIDR", value_parser = network, conflicts_with = "recording")]
     local: Vec<IpNet>,
     /// Write what the capture tells of each second to this file, for --recording
-    #[arg(long, value_name = "FILE", requires = "pcap")]
+    #[arg(long, value_name = "FILE", conflicts_with = "recording")]
     record: Option<PathBuf>,
     /// How findings are printed
     #[arg(long, value_enum, default_value_t = Format::Table)]

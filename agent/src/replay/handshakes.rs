@@ -112,6 +112,7 @@ pub(super) struct Table {
 impl Table {
     /// Takes in a segment of that time, milliseconds; says what it is if it came with SYN to this host, or passed it.
     pub(super) fn segment(&mut self, segment: &Segment, local: &Local, now: u64) -> Option<SynKind> {
+        self.age(now);
         let (source, destination) = (local.has(segment.source), local.has(segment.destination));
         let there = Ends {
             remote: (segment.source, segment.source_port),
@@ -414,5 +415,248 @@ fn listener(address: IpAddr, port: u16, half_open: u32) -> Listener {
         accept_utilization: None,
         half_open: Some(half_open),
         drops: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pnet::packet::tcp::TcpFlags;
+
+    use super::*;
+
+    const HOST: (IpAddr, u16) = (IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 5)), 80);
+
+    fn local() -> Local {
+        Local::new(vec!["10.0.0.5/32".parse().unwrap()])
+    }
+
+    fn client(number: u32) -> (IpAddr, u16) {
+        ((0xc612_0000 + (number >> 4)).to_be_bytes().into(), 40_000 + u16::try_from(number & 15).unwrap())
+    }
+
+    fn between(
+        from: (IpAddr, u16),
+        to: (IpAddr, u16),
+        flags: u8,
+        sequence: u32,
+        acknowledgement: u32,
+    ) -> Segment {
+        Segment {
+            source: from.0,
+            source_port: from.1,
+            destination: to.0,
+            destination_port: to.1,
+            flags,
+            sequence,
+            acknowledgement,
+            way: None,
+        }
+    }
+
+    /// Segments written as `MS FROM FLAGS SEQUENCE ACKNOWLEDGEMENT; ...`, from `c`lient or `h`ost, and a last time.
+    fn counts(script: &str, until: u64) -> Handshakes {
+        let mut table = Table::default();
+        for line in script.split(';').map(str::trim).filter(|line| !line.is_empty()) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let number = |at: usize| words.get(at).map_or(0, |word| word.parse().unwrap());
+            let flags = words[2].chars().map(|letter| match letter {
+                'S' => TcpFlags::SYN,
+                'A' => TcpFlags::ACK,
+                'R' => TcpFlags::RST,
+                'F' => TcpFlags::FIN,
+                other => panic!("{other}"),
+            });
+            let (from, to) = if words[1] == "c" { (client(1), HOST) } else { (HOST, client(1)) };
+            let segment = between(from, to, flags.sum(), number(3), number(4));
+            table.segment(&segment, &local(), number(0).into());
+        }
+        table.second(until)
+    }
+
+    fn begun() -> Handshakes {
+        Handshakes { begun: 1, ..Handshakes::default() }
+    }
+
+    #[test]
+    fn what_becomes_of_handshakes() {
+        let none = Handshakes::default;
+        for (name, script, until, expected) in [
+            (
+                "completed",
+                "0 c S 7; 1 h SA 9 8; 40 c A 8 10; 50 c A 8 10; 60 h A 10 9",
+                1000,
+                Handshakes { completed: 1, ..begun() },
+            ),
+            (
+                "completed, as numbers wrap",
+                "0 c S 4294967295; 1 h SA 4294967295 0; 40 c A 0 0",
+                1000,
+                Handshakes { completed: 1, ..begun() },
+            ),
+            (
+                "its ACK was missed",
+                "0 c S 7; 1 h SA 9 8; 40 c A 500 10",
+                1000,
+                Handshakes { completed: 1, ..begun() },
+            ),
+            ("only the client's side", "0 c S 7; 40 c A 8 10", 1000, Handshakes { completed: 1, ..begun() }),
+            (
+                "an ACK that acknowledges nothing",
+                "0 c S 7; 1 h SA 9 8; 40 c A 8 99999999",
+                400,
+                Handshakes { half_open: 1, ..begun() },
+            ),
+            ("patience", "0 c S 7; 1 h SA 9 8", 500, Handshakes { half_open: 1, ..begun() }),
+            ("unanswered", "0 c S 7; 1 h SA 9 8", 501, Handshakes { unanswered: 1, half_open: 1, ..begun() }),
+            ("forgotten", "0 c S 7; 1 h SA 9 8", 63_001, Handshakes { unanswered: 1, ..begun() }),
+            (
+                "asked again",
+                "0 c S 7; 1000 c S 7; 3000 c S 7",
+                3000,
+                Handshakes { retried: 2, unanswered: 1, half_open: 1, ..begun() },
+            ),
+            (
+                "captured twice",
+                "0 c S 7; 0 c S 7; 1 h SA 9 8; 1 h SA 9 8; 9 c A 8 10; 9 c A 8 10",
+                400,
+                Handshakes { completed: 1, ..begun() },
+            ),
+            ("reset", "0 c S 7; 1 h SA 9 8; 20 c R 8; 21 c R 8", 1000, Handshakes { reset: 1, ..begun() }),
+            ("refused", "0 c S 7; 1 h RA 0 8", 1000, Handshakes { refused: 1, ..begun() }),
+            (
+                "refused and asked again",
+                "0 c S 7; 1 h RA 0 8; 500 c S 7; 501 h RA 0 8",
+                1000,
+                Handshakes { refused: 1, retried: 1, ..begun() },
+            ),
+            (
+                "a slow program",
+                "0 c S 7; 1 h SA 9 8; 2 c A 8 10; 1000 h SA 9 8; 1001 c A 8 10; 3000 h SA 9 8",
+                3000,
+                Handshakes { completed: 1, retried: 2, ..begun() },
+            ),
+            (
+                "a port used anew",
+                "0 c S 7; 1 h SA 9 8; 2 c A 8 10; 5000 c S 70; 5001 h SA 90 71; 5002 c A 71 91",
+                6000,
+                Handshakes { begun: 2, completed: 2, ..none() },
+            ),
+            (
+                "a port used anew before it was answered",
+                "0 c S 7; 100 c S 70",
+                200,
+                Handshakes { begun: 2, unanswered: 1, half_open: 1, ..none() },
+            ),
+            ("this host's own", "0 h S 7; 20 c SA 9 8; 21 h A 8 10; 30 c A 10 9; 90 c R 10", 1000, none()),
+            ("this host's own, refused", "0 h S 7; 20 c RA 0 8", 1000, none()),
+            (
+                "somebody else's answer",
+                "0 c SA 9 8; 1 h R 8; 1000 c SA 9 8; 1001 h R 8",
+                1000,
+                Handshakes { stray_answers: 2, ..none() },
+            ),
+            ("somebody else's reset", "0 c RA 9 8", 1000, Handshakes { stray_answers: 1, ..none() }),
+            ("a stray segment", "0 c A 9 8; 1 h R 8", 1000, Handshakes { stray_segments: 1, ..none() }),
+            ("a segment that nobody answers", "0 c A 9 8; 1 c A 9 8", 1000, none()),
+            (
+                "a connection from before the capture",
+                "0 c A 9 8; 1 h A 8 10; 2 c A 10 9; 3 h R 8; 4 c R 9",
+                1000,
+                none(),
+            ),
+            ("nonsense", "0 c SF 7; 1 c SFA 7 8; 2 c F 7", 1000, none()),
+        ] {
+            assert_eq!(counts(script, until), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn late_is_counted_with_completed_and_after_unanswered() {
+        let mut table = Table::default();
+        table.segment(&between(client(1), HOST, TcpFlags::SYN, 7, 0), &local(), 0);
+        assert_eq!(table.second(1000).unanswered, 1);
+        assert_eq!(table.second(2000), Handshakes { half_open: 1, ..Handshakes::default() });
+        table.segment(&between(client(1), HOST, TcpFlags::ACK, 8, 10), &local(), 2500);
+        assert_eq!(table.second(3000), Handshakes { completed: 1, late: 1, ..Handshakes::default() });
+    }
+
+    #[test]
+    fn memory_is_bounded_and_nobody_goes_uncounted() {
+        let (mut table, mut sum) = (Table::default(), Handshakes::default());
+        let stray = (HOST.0, 81);
+        // Within a fifth of a second, more SYNs and more strays than fit.
+        for number in 0..70_000 {
+            let now = u64::from(number) * 3 / 1000;
+            table.segment(&between(client(number), HOST, TcpFlags::SYN, 7, 0), &local(), now);
+            if number < 5000 {
+                table.segment(&between(client(number), stray, TcpFlags::ACK, 7, 9), &local(), now);
+            }
+            if number % 10_000 == 0 {
+                let second = table.second(now);
+                sum.unanswered += second.unanswered;
+                sum.begun += second.begun;
+            }
+        }
+        for length in [table.half_open.len(), table.young.len(), table.old.len()] {
+            assert!(length <= MAX_HALF_OPEN, "{length}");
+        }
+        assert_eq!((table.unclear.len(), table.unclear_order.len()), (MAX_UNCLEAR, MAX_UNCLEAR));
+        let last = table.second(100_000);
+        assert_eq!((sum.begun + last.begun, sum.unanswered + last.unanswered), (70_000, 70_000));
+        assert_eq!(last.half_open, 0);
+        assert!(table.doors.is_empty());
+    }
+
+    #[test]
+    fn a_connection_in_use_outlives_those_that_are_not() {
+        let mut table = Table::default();
+        let mut see = |from, to, flags| {
+            table.segment(&between(from, to, flags, 8, 8), &local(), 0);
+        };
+        let mine = client(1_000_000);
+        for number in 0..70_000 {
+            see((HOST.0, 82), client(number), TcpFlags::SYN);
+            if number == 0 {
+                see(HOST, mine, TcpFlags::SYN);
+            }
+            see(mine, HOST, TcpFlags::ACK);
+        }
+        see(mine, HOST, TcpFlags::SYN | TcpFlags::ACK);
+        assert_eq!(table.second(0), Handshakes::default(), "still the answer to this host's own SYN");
+    }
+
+    #[test]
+    fn within_this_host_whoever_sent_the_syn_is_the_client() {
+        let (one, other) = (([127, 0, 0, 1].into(), 4000), ([127, 0, 0, 1].into(), 80));
+        let mut table = Table::default();
+        let (syn, ack) = (TcpFlags::SYN, TcpFlags::ACK);
+        for (from, to, flags, sequence, acknowledgement) in [
+            (one, other, syn, 7, 0),
+            (other, one, syn | ack, 9, 8),
+            (one, other, ack, 8, 10),
+            (other, one, ack, 10, 9),
+            (one, other, ack, 9, 11),
+            (one, (one.0, 81), syn, 7, 0),
+            ((one.0, 81), one, TcpFlags::RST | ack, 0, 8),
+        ] {
+            table.segment(&between(from, to, flags, sequence, acknowledgement), &Local::default(), 0);
+        }
+        let expected = Handshakes { begun: 2, completed: 1, refused: 1, ..Handshakes::default() };
+        assert_eq!(table.second(1000), expected);
+        let ports: Vec<u16> = table.listeners().iter().map(|listener| listener.port).collect();
+        assert_eq!(ports, [80], "81 refused");
+    }
+
+    #[test]
+    fn what_passes_between_others_is_said_to() {
+        let mut table = Table::default();
+        let syn = |from, to| between(from, to, TcpFlags::SYN, 7, 0);
+        assert_eq!(table.segment(&syn(client(1), client(99)), &local(), 0), Some(SynKind::Forwarded));
+        assert_eq!(table.segment(&syn(client(1), HOST), &local(), 0), Some(SynKind::Syn));
+        assert_eq!(table.segment(&syn(client(1), HOST), &local(), 0), None, "captured twice");
+        assert_eq!(table.segment(&syn(HOST, client(2)), &local(), 0), None, "sent by this host");
+        let answer = between(client(2), HOST, TcpFlags::SYN | TcpFlags::ACK, 7, 8);
+        assert_eq!(table.segment(&answer, &local(), 0), Some(SynKind::Answer));
+        assert_eq!(table.second(0).begun, 1);
     }
 }
