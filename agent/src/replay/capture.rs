@@ -202,3 +202,130 @@ impl<R: Read> Iterator for Capture<R> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A pcapng file of either byte order: a section, an interface, and these frames a second apart.
+    fn pcapng(frames: &[Vec<u8>], big_endian: bool) -> Vec<u8> {
+        let word = |number: u32| if big_endian { number.to_be_bytes() } else { number.to_le_bytes() };
+        let half = |number: u16| if big_endian { number.to_be_bytes() } else { number.to_le_bytes() };
+        let block = |kind: u32, body: &[u8]| {
+            let body = [body, &vec![0; (4 - body.len() % 4) % 4]].concat();
+            let length = word(u32::try_from(body.len()).unwrap() + 12);
+            [&word(kind)[..], &length, &body, &length].concat()
+        };
+        let section = [&word(0x1a2b_3c4d)[..], &half(1), &half(0), &[0xff; 8]].concat();
+        let interface = [&half(101)[..], &half(0), &word(0)].concat();
+        let mut file = [block(0x0a0d_0d0a, &section), block(1, &interface)].concat();
+        for (number, frame) in (0..).zip(frames) {
+            let (time, length) =
+                (1_000_000_000_000_000 + number * 1_000_000u64, word(frame.len().try_into().unwrap()));
+            let [high, low] = [time >> 32, time & 0xffff_ffff].map(|half| word(half.try_into().unwrap()));
+            file.extend(block(6, &[&word(0)[..], &high, &low, &length, &length, frame].concat()));
+        }
+        file
+    }
+
+    /// A pcap file of the same.
+    fn pcap(frames: &[Vec<u8>], big_endian: bool) -> Vec<u8> {
+        let word = |number: u32| if big_endian { number.to_be_bytes() } else { number.to_le_bytes() };
+        let half = |number: u16| if big_endian { number.to_be_bytes() } else { number.to_le_bytes() };
+        let mut file = word(0xa1b2_c3d4).to_vec();
+        file.extend([half(2), half(4)].concat());
+        file.extend([0, 0, 65_535, 101].map(word).concat());
+        for (number, frame) in (0..).zip(frames) {
+            let length = frame.len().try_into().unwrap();
+            file.extend([1_000_000_000 + number, 0, length, length].map(word).concat());
+            file.extend(frame);
+        }
+        file
+    }
+
+    /// The SYN of one of two clients, or other bytes.
+    fn frame() -> impl Strategy<Value = Vec<u8>> {
+        let syn = |client: bool, flags: u8| {
+            let mut bytes =
+                vec![0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, u8::from(client) + 2];
+            bytes.extend([3, 0xe8, 0, 80, 0, 0, 0, 7, 0, 0, 0, 0, 0x50, flags, 0, 0, 0, 0, 0, 0]);
+            bytes
+        };
+        prop_oneof![
+            (any::<bool>(), 0u8..64).prop_map(move |(client, flags)| syn(client, flags)),
+            proptest::collection::vec(any::<u8>(), 0..60),
+        ]
+    }
+
+    fn packets(file: &[u8]) -> (u64, Option<String>) {
+        let mut capture = Capture::read("x", file, None).expect("the beginning is good");
+        let error = capture.by_ref().find_map(Result::err);
+        (capture.packets(), error.map(|error| error.to_string()))
+    }
+
+    proptest! {
+        #[test]
+        fn every_packet_of_a_good_file_is_read(
+            frames in proptest::collection::vec(frame(), 0..20),
+            big_endian: bool,
+        ) {
+            for file in [pcap(&frames, big_endian), pcapng(&frames, big_endian)] {
+                prop_assert_eq!(packets(&file), (frames.len() as u64, None));
+            }
+        }
+
+        #[test]
+        fn a_file_that_is_cut_or_damaged_ends_in_one_error_at_most(
+            frames in proptest::collection::vec(frame(), 1..20),
+            big_endian: bool,
+            damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+            length: prop::sample::Index,
+        ) {
+            for mut file in [pcap(&frames, big_endian), pcapng(&frames, big_endian)] {
+                for (at, value) in &damage {
+                    let at = at.index(file.len());
+                    file[at] = *value;
+                }
+                file.truncate(length.index(file.len() + 1));
+                let Ok(capture) = Capture::read("x", &file[..], None) else { continue };
+                // Twenty packets may be years apart: each silence gives two minutes of snapshots, or an hour.
+                let mut items = capture.take(20 * 3700);
+                let _ = items.find(Result::is_err);
+                prop_assert!(items.next().is_none());
+            }
+        }
+    }
+
+    /// A reader that fails once it is empty, and is interrupted now and then.
+    struct Failing<'a>(&'a [u8], bool);
+
+    impl Read for Failing<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            self.1 = !self.1;
+            match (self.1, self.0.is_empty()) {
+                (true, _) => Err(io::ErrorKind::Interrupted.into()),
+                (_, true) => Err(io::Error::other("the disk is gone")),
+                _ => self.0.read(into.get_mut(..1).expect("room")),
+            }
+        }
+    }
+
+    #[test]
+    fn a_reader_that_fails_is_told_after_what_it_gave() {
+        let file = pcap(&[vec![0; 30], vec![0; 30]], false);
+        let mut capture = Capture::read("x", Failing(&file, false), None).unwrap();
+        let items: Vec<_> = capture.by_ref().collect();
+        assert_eq!(
+            (capture.packets(), items.len()),
+            (2, 4),
+            "three snapshots: a beginning, a second and the rest"
+        );
+        let error = items.into_iter().find_map(Result::err).unwrap().to_string();
+        assert_eq!(
+            error,
+            "x, at packet 3 (byte 116): cannot be read: the disk is gone; what stands before it was read"
+        );
+    }
+}
