@@ -36,6 +36,8 @@ impl Local {
 pub(super) struct Inferred {
     /// The addresses, the likeliest first.
     addresses: Vec<IpAddr>,
+    /// Nothing but loopback: there both sides are this host.
+    loopback: bool,
     syns: u64,
     answers: u64,
 }
@@ -45,7 +47,8 @@ impl Inferred {
     pub(super) fn from(segments: &[Segment]) -> Self {
         let marked = marked(segments);
         let addresses = if marked.is_empty() { cover(segments) } else { marked };
-        let mut inferred = Inferred { addresses, syns: 0, answers: 0 };
+        let loopback = segments.iter().all(|segment| segment.source.is_loopback());
+        let mut inferred = Inferred { addresses, loopback, syns: 0, answers: 0 };
         for segment in segments {
             let ours = |address| inferred.addresses.contains(&address);
             inferred.syns += u64::from(segment.is_syn() && ours(segment.destination));
@@ -63,6 +66,9 @@ impl Inferred {
 impl fmt::Display for Inferred {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         const SHOWN: usize = 4;
+        if self.loopback {
+            return write!(f, "nothing but loopback at first: both sides are this host");
+        }
         if self.addresses.is_empty() {
             return write!(f, "no address looks like this host's; say --local CIDR");
         }
@@ -248,7 +254,8 @@ mod tests {
         for segment in &mut segments {
             (segment.source, segment.destination) = ([127, 0, 0, 1].into(), [127, 0, 0, 1].into());
         }
-        assert!(Inferred::from(&segments).addresses.is_empty());
+        let inferred = Inferred::from(&segments);
+        assert!(inferred.addresses.is_empty() && inferred.to_string().contains("loopback"), "{inferred}");
         assert!(Local::default().has([127, 0, 0, 1].into()));
     }
 }
