@@ -6,6 +6,7 @@ pub mod golden;
 pub mod http;
 pub mod kernel;
 pub mod namespace;
+pub mod packets;
 pub mod recording;
 
 use std::path::PathBuf;

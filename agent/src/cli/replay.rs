@@ -1,49 +1,139 @@
 //! `vpcwatch replay`: the detectors over recorded input, without clock and network.
 
-use std::path::PathBuf;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
+use ipnet::IpNet;
 
-use super::print;
 use super::run::Format;
-use crate::detectors;
+use super::{Common, print};
+use crate::detectors::{self, Detector};
+use crate::host::facts::HostFacts;
 use crate::model::event::Event;
-use crate::model::finding::State;
-use crate::model::settings::DetectorSettings;
-use crate::replay::Recording;
+use crate::model::finding::{Finding, State};
+use crate::model::snapshot::Snapshot;
+use crate::replay::{Capture, Local, Recorder, Recording};
 use crate::sinks::{table, terminal};
+
+/// Seed of the detectors' sketches: the same input gives the same findings.
+const SEED: u64 = 0;
 
 #[derive(Debug, Args)]
 pub(super) struct Replay {
-    /// A recording made by `run --record`
-    #[arg(long, value_name = "FILE")]
-    recording: PathBuf,
+    #[command(flatten)]
+    input: Input,
+    /// An address or network of the host that the capture was made on (may be repeated); otherwise it is inferred
+    /// from the first packets, and said
+    #[arg(long, value_name = "CIDR", value_parser = network, conflicts_with = "recording")]
+    local: Vec<IpNet>,
+    /// Write what the capture tells of each second to this file, for --recording
+    #[arg(long, value_name = "FILE", conflicts_with = "recording")]
+    record: Option<PathBuf>,
     /// How findings are printed
     #[arg(long, value_enum, default_value_t = Format::Table)]
     output: Format,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Input {
+    /// A recording made by `run --record`
+    #[arg(long, value_name = "FILE")]
+    recording: Option<PathBuf>,
+    /// A packet capture, pcap or pcapng; - for standard input
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    network.ok_or_else(|| "write an address or a network: 10.0.0.5, 10.0.0.0/24, 2001:db8::/64".into())
 }
 
 impl Replay {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let (header, recording) = Recording::open(&self.recording)?;
-        let mut detectors = detectors::all(&DetectorSettings::default(), header.seed);
-        let (mut snapshots, mut opened) = (0u64, 0u64);
+        let config = self.common.load()?;
+        let run = |seed| {
+            let detectors = detectors::all(&config.settings.detectors, seed);
+            Run { detectors, output: self.output, snapshots: 0, findings: 0 }
+        };
+        match &self.input {
+            Input { pcap: Some(capture), .. } => {
+                run(SEED).capture(capture, self.local, self.record.as_deref())
+            }
+            Input { recording: Some(recording), .. } => {
+                let (header, recording) = Recording::open(recording)?;
+                run(header.seed).recording(recording)
+            }
+            Input { .. } => Ok(ExitCode::SUCCESS), // clap requires one
+        }
+    }
+}
+
+/// Detectors at work.
+struct Run {
+    detectors: Vec<Box<dyn Detector + Send>>,
+    output: Format,
+    snapshots: u64,
+    findings: u64,
+}
+
+impl Run {
+    fn recording(mut self, recording: Recording) -> anyhow::Result<ExitCode> {
         for snapshot in recording {
-            let event = Event::Snapshot(Arc::new(snapshot?));
-            snapshots += 1;
-            for finding in detectors.iter_mut().flat_map(|detector| detector.observe(&event)) {
-                opened += u64::from(finding.state == State::Open);
-                print(&match self.output {
-                    Format::Table => anstream::adapter::strip_str(&table::finding(&finding)).to_string(),
-                    Format::Json => terminal::json(&serde_json::to_string(&finding)?) + "\n",
-                })?;
+            self.observe(snapshot?)?;
+        }
+        self.total("")
+    }
+
+    fn capture(mut self, path: &Path, local: Vec<IpNet>, record: Option<&Path>) -> anyhow::Result<ExitCode> {
+        let local = (!local.is_empty()).then(|| Local::new(local));
+        let mut capture = Capture::open(path, local)?;
+        // The capture does not tell whose it is, and this host is not it.
+        let mut recorder =
+            record.map(|file| Recorder::create(file, HostFacts::default(), SEED)).transpose()?;
+        let mut ended = Ok(());
+        for snapshot in capture.by_ref() {
+            match snapshot {
+                Ok(snapshot) => {
+                    recorder.iter_mut().try_for_each(|recorder| recorder.snapshot(&snapshot))?;
+                    self.observe(snapshot)?;
+                }
+                Err(error) => ended = Err(error),
             }
         }
-        if matches!(self.output, Format::Table) {
-            print(&format!("{snapshots} snapshots, {opened} findings\n"))?;
+        let total =
+            self.total(&format!(" of {} packets ({} TCP segments)", capture.packets(), capture.segments()))?;
+        ended?;
+        Ok(total)
+    }
+
+    fn observe(&mut self, snapshot: Snapshot) -> anyhow::Result<()> {
+        let event = Event::Snapshot(Arc::new(snapshot));
+        self.snapshots += 1;
+        let findings = self.detectors.iter_mut().flat_map(|detector| detector.observe(&event));
+        for finding in findings.collect::<Vec<Finding>>() {
+            self.findings += u64::from(finding.state == State::Open);
+            print(&match self.output {
+                Format::Table => anstream::adapter::strip_str(&table::finding(&finding)).to_string(),
+                Format::Json => terminal::json(&serde_json::to_string(&finding)?) + "\n",
+            })?;
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(())
+    }
+
+    /// Ends a table.
+    fn total(&self, read: &str) -> anyhow::Result<ExitCode> {
+        match self.output {
+            Format::Table => {
+                print(&format!("{} snapshots{read}, {} findings\n", self.snapshots, self.findings))
+            }
+            Format::Json => Ok(ExitCode::SUCCESS),
+        }
     }
 }

@@ -13,7 +13,8 @@ pub struct SynSecond {
     pub syns: u64,
     /// Of packets with SYN one in so many was looked at; at least 1.
     pub one_in: u32,
-    /// Those that were looked at; at most [`SynSecond::MAX_SAMPLE`].
+    /// Those that were looked at; at most [`SynSecond::MAX_SAMPLE`] by a running agent, and ten times as many of a packet
+    /// capture. `one_in` times as many came, SYN-ACKs included.
     pub sample: Vec<SynPacket>,
 }
 
