@@ -1,7 +1,9 @@
 //! The harness: fixtures and goldens, the pipeline run over a recording, network namespaces, and stand-ins for AWS.
 
+pub mod defer_accept;
 pub mod fake_aws;
 pub mod fake_imds;
+pub mod frames;
 pub mod golden;
 pub mod http;
 pub mod kernel;
