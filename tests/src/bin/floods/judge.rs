@@ -50,8 +50,6 @@ pub(crate) struct Judgement {
 
 /// What the agent may take to close a finding after the last packet, seconds.
 const CLOSED_WITHIN: f64 = 60.0;
-/// What its clock and the harness's scheduling may add to a delay, seconds: none.
-const SLACK: f64 = 0.0;
 
 impl Seen {
     fn text(&self, key: &str) -> &str {
@@ -144,9 +142,9 @@ fn mistakes(row: &Row, said: Said, judgement: &Judgement, last: Option<&Seen>) -
         wrong.push(format!("verdict {verdict} is not {}", said.verdicts.join(" or ")));
     }
     if let (Some(limit), Some(after)) = (row.expect.within, judgement.printed_after)
-        && after > limit + SLACK
+        && after > limit
     {
-        wrong.push(format!("after {after:.1} s, not {limit:.0} s"));
+        wrong.push(format!("after {after:.2} s, not within {limit:.0} s"));
     }
     if let Some(port) = row.expect.port
         && last.port() != Some(port.into())

@@ -239,7 +239,10 @@ impl<'a> Scene<'a> {
     ) -> anyhow::Result<Truth> {
         let row = self.row;
         let mut cues: Vec<(f64, Cue)> = row.acts.iter().map(|act| (act.at, Cue::Act(act))).collect();
-        cues.push((row.running_at_start.unwrap_or(-self.setting.lead), Cue::Agent));
+        // The agent's ticks stand in no relation to an attack's first packet.
+        let phase = fastrand::Rng::with_seed(self.setting.seed.wrapping_mul(row.name.len() as u64)).f64();
+        let agent = row.running_at_start.map_or(-self.setting.lead - phase, |running| running + phase);
+        cues.push((agent, Cue::Agent));
         cues.sort_by(|a, b| a.0.total_cmp(&b.0));
         let origin = cues.first().map_or(0.0, |cue| cue.0);
         let begun = Instant::now();
@@ -341,7 +344,7 @@ fn publish(host: &Namespace) -> anyhow::Result<Namespace> {
 
 /// One chain of nftables.
 fn rules(namespace: &Namespace, chain: &str) -> anyhow::Result<()> {
-    let table = format!("table ip rows {{ chain rows {{ {chain} }} }}");
+    let table = format!("table ip rows {{ chain rows {{ {chain} }}; }}");
     namespace.inside(|| run(&["nft", &table])).context("this row needs nftables")?;
     Ok(())
 }
