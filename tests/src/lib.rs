@@ -1,5 +1,7 @@
 //! The harness: fixtures and goldens, the pipeline run over a recording, network namespaces, and stand-ins for AWS.
 
+pub mod benign_days;
+pub mod chance;
 pub mod defer_accept;
 pub mod fake_aws;
 pub mod fake_imds;
@@ -9,6 +11,7 @@ pub mod http;
 pub mod kernel;
 pub mod namespace;
 pub mod recording;
+pub mod simulated_host;
 
 use std::path::PathBuf;
 

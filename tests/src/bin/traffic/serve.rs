@@ -28,7 +28,7 @@ pub(super) struct Serve {
     /// Sockets in a `SO_REUSEPORT` group
     #[arg(long, default_value_t = 1)]
     sockets: u32,
-    /// Milliseconds that each connection takes, one after the other
+    /// Milliseconds between two connections that it accepts
     #[arg(long, default_value_t = 0)]
     slow_ms: u64,
     /// Ask a server here for the answer, as a reverse proxy does
@@ -74,12 +74,9 @@ async fn accept(listener: TcpListener, slow: Duration, forward_to: Option<Socket
     loop {
         let Ok((client, _)) = listener.accept().await else { continue }; // reset while it waited
         while served.try_join_next().is_some() {}
-        if slow.is_zero() {
-            served.spawn_local(tokio::time::timeout(PATIENCE, answer(client, forward_to)));
-        } else {
-            tokio::time::sleep(slow).await;
-            let _ = tokio::time::timeout(PATIENCE, answer(client, forward_to)).await;
-        }
+        // It waits before each, not for each: a client that says nothing must not hold up the others.
+        tokio::time::sleep(slow).await;
+        served.spawn_local(tokio::time::timeout(PATIENCE, answer(client, forward_to)));
     }
 }
 
