@@ -107,9 +107,14 @@ pub struct Week {
 impl Week {
     /// Begins at midnight of a Monday. `captures`: whether the agent sees SYNs.
     pub fn new(profile: Profile, seed: u64, captures: bool) -> Self {
+        Week::beginning_at(0, profile, seed, captures)
+    }
+
+    /// Begins so many seconds later.
+    pub fn beginning_at(second: u64, profile: Profile, seed: u64, captures: bool) -> Self {
         let host = SimulatedHost::new(profile.listeners, profile.syncookies, captures, seed);
         let random = fastrand::Rng::with_seed(seed.wrapping_add(1 << 32));
-        Week { profile, host, life: Life { random, mood: 0.0, episodes: [Episode::default(); 4] }, second: 0 }
+        Week { profile, host, life: Life { random, mood: 0.0, episodes: [Episode::default(); 4] }, second }
     }
 
     /// The next second's snapshot.

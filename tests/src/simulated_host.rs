@@ -27,8 +27,10 @@ use crate::chance::{binomial, share};
 const TIMER: [usize; 6] = [1, 3, 7, 15, 31, 63];
 /// `net.ipv4.tcp_synack_retries`.
 const RETRIES: usize = 5;
-/// Seconds after which a client whose SYN was dropped tries again, each time.
+/// Seconds after which a client whose SYN was dropped tries again: once, twice, and then no more.
 const TRIES: [usize; 3] = [1, 2, 4];
+/// Seconds that `TCP_DEFER_ACCEPT` waits for a silent client, here; then the SYN-ACK is sent again, whose ACK completes.
+const DEFERRED: usize = 7;
 /// This host.
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 10));
 /// What a [`Plan`]'s first entry is due in.
@@ -155,6 +157,8 @@ struct Queues {
     under_way_now: u64,
     /// Handshakes that lost a packet: the SYN-ACK is sent again in the next second.
     lost: u64,
+    /// Silent clients of whom `TCP_DEFER_ACCEPT` has enough in so many seconds.
+    deferred: Plan,
     /// Cookies that come back in the next second.
     cookies_out: u64,
     accept_queue: u64,
@@ -166,6 +170,13 @@ struct Queues {
 impl Queues {
     fn half_open(&self) -> u64 {
         self.silent.iter().sum::<u64>() + self.under_way_now
+    }
+
+    /// These come again, unless they have `tried` often enough.
+    fn try_later(&mut self, tried: usize, count: u64) {
+        if let (Some(after), Some(plan)) = (TRIES.get(tried), self.again.get_mut(tried)) {
+            plan.add(*after, count);
+        }
     }
 }
 
@@ -226,7 +237,7 @@ impl SimulatedHost {
         self.seconds += 1;
         self.syns = 0;
         self.sample.clear();
-        let one_in = self.one_in(second);
+        let one_in = one_in(second);
         for index in 0..self.listeners.len() {
             self.timers(index);
             self.drain(index, second.stalled.contains(&index));
@@ -240,18 +251,6 @@ impl SimulatedHost {
         }
         self.begin_own(second);
         self.snapshot(one_in)
-    }
-
-    /// What share of SYNs is looked at, so that there is room for the sample.
-    fn one_in(&self, second: &Second) -> u32 {
-        let visits = second.visits.iter().map(|visits| visits.count).sum::<u64>();
-        let packets = second.packets.iter().map(|packets| packets.count).sum::<u64>();
-        let most = u64::try_from(SynSecond::MAX_SAMPLE / 2).unwrap_or(u64::MAX);
-        let mut one_in = 1;
-        while (visits + packets) / u64::from(one_in) > most {
-            one_in *= 2;
-        }
-        one_in
     }
 
     /// Half-open connections that nobody answers grow older.
@@ -271,7 +270,7 @@ impl SimulatedHost {
         queues.silent.truncate(TIMER[5] + 1);
 
         // Lost packets of the second before are sent again; the handshake completes within this one.
-        let lost = std::mem::take(&mut queues.lost);
+        let lost = std::mem::take(&mut queues.lost) + queues.deferred.next();
         self.counters.syn_retrans += lost;
         self.counters.timeouts += lost;
         let done = queues.under_way.next();
@@ -333,9 +332,7 @@ impl SimulatedHost {
             counters.out_rsts += count;
             // They do not take no for an answer: most come back within seconds.
             let soon = binomial(random, count, 0.7);
-            if let (true, Some(plan)) = (tried < TRIES.len(), queues.again.get_mut(tried)) {
-                plan.add(TRIES[tried], soon);
-            }
+            queues.try_later(tried, soon);
             return;
         }
         // More than the accept queue holds are turned away.
@@ -345,9 +342,7 @@ impl SimulatedHost {
             counters.listen_overflows += dropped;
             counters.listen_drops += dropped;
             queues.drops += dropped;
-            if let Some(plan) = queues.again.get_mut(tried) {
-                plan.add(TRIES[tried], dropped);
-            }
+            queues.try_later(tried, dropped);
             count -= dropped;
         }
         if self.syncookies == 2 {
@@ -375,15 +370,16 @@ impl SimulatedHost {
             counters.queue_full_drops += beyond;
             counters.listen_drops += beyond;
             queues.drops += beyond;
-            if let (true, Some(plan)) = (tried < TRIES.len(), queues.again.get_mut(tried)) {
-                plan.add(TRIES[tried], beyond);
-            }
+            queues.try_later(tried, beyond);
         }
         count -= beyond;
         if listener.defers {
             counters.deferred += count; // each one's bare ACK
             if visits.silent_seconds > 0 {
-                queues.under_way.add(visits.silent_seconds.min(AHEAD - 1), count);
+                queues.under_way.add(visits.silent_seconds.min(DEFERRED), count);
+                if visits.silent_seconds >= DEFERRED {
+                    queues.deferred.add(DEFERRED, count);
+                }
                 queues.under_way_now += count;
                 return;
             }
@@ -430,12 +426,12 @@ impl SimulatedHost {
         let Some((listener, queues)) = self.listeners.get_mut(index) else { return };
         let room =
             if self.syncookies == 2 { 0 } else { (listener.backlog + 1).saturating_sub(queues.half_open()) };
-        let queued = count.min(room);
+        let taken = count.min(room);
         match queues.silent.first_mut() {
-            Some(young) => *young += queued,
-            None => queues.silent.push(queued),
+            Some(young) => *young += taken,
+            None => queues.silent.push(taken),
         }
-        let beyond = count - queued;
+        let beyond = count - taken;
         if self.syncookies > 0 {
             self.counters.cookies_sent += beyond;
             self.counters.queue_full_cookies += beyond;
@@ -539,6 +535,18 @@ impl SimulatedHost {
             ..KernelCounters::default()
         }
     }
+}
+
+/// What share of SYNs is looked at, so that there is room for the sample.
+fn one_in(second: &Second) -> u32 {
+    let visits = second.visits.iter().map(|visits| visits.count).sum::<u64>();
+    let packets = second.packets.iter().map(|packets| packets.count).sum::<u64>();
+    let most = u64::try_from(SynSecond::MAX_SAMPLE / 2).unwrap_or(u64::MAX);
+    let mut one_in = 1;
+    while (visits + packets) / u64::from(one_in) > most {
+        one_in *= 2;
+    }
+    one_in
 }
 
 fn listening((listener, queues): &(Listener, Queues)) -> Listening {

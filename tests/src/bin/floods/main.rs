@@ -47,7 +47,7 @@ struct Arguments {
     /// Runs of each row
     #[arg(long, default_value_t = 1)]
     repeat: u64,
-    /// Run the agent without CAP_NET_RAW
+    /// Run the agent without `CAP_NET_RAW`
     #[arg(long)]
     counters_only: bool,
     /// Keep recordings, findings and what really happened in this folder
@@ -61,7 +61,7 @@ struct Arguments {
     markdown: bool,
     /// More arguments of the agent, after `--`
     #[arg(last = true)]
-    agent_arguments: Vec<String>,
+    for_agent: Vec<String>,
 }
 
 /// One run of a row.
@@ -86,6 +86,9 @@ fn main() -> anyhow::Result<()> {
     };
     judged.sort_by_key(|judgement| rows.iter().position(|row| row.name == judgement.row));
     print!("{}", table::aligned(&judged));
+    if arguments.repeat > 1 {
+        print!("\n{}", table::shares(&judged));
+    }
     if arguments.markdown {
         print!("\n{}", table::markdown(&judged));
     }
@@ -112,12 +115,12 @@ fn chosen(names: &[String]) -> anyhow::Result<Vec<Row>> {
 fn run_all(arguments: &Arguments, rows: &[Row]) -> anyhow::Result<Vec<Judgement>> {
     let beside = std::env::current_exe()?.parent().context("no folder")?.join("traffic");
     let setting = Setting {
-        agent: arguments.agent.canonicalize().with_context(|| format!("{:?}", arguments.agent))?,
+        agent: arguments.agent.canonicalize().with_context(|| arguments.agent.display().to_string())?,
         traffic: beside,
         lead: arguments.lead,
         after: arguments.after,
         counters_only: arguments.counters_only,
-        agent_arguments: arguments.agent_arguments.clone(),
+        for_agent: arguments.for_agent.clone(),
         seed: 1,
     };
     let runs = |alone: bool| -> VecDeque<Run> {
@@ -172,6 +175,7 @@ fn one(run: &Run, setting: &Setting, arguments: &Arguments) -> anyhow::Result<Ju
     let judgement = judge::judge(&run.row, &outcome.truth, &outcome.seen, &files.snapshots()?);
     if arguments.keep.is_none() {
         files.remove();
+        let _ = std::fs::remove_dir(&folder); // others may still use it
     }
     Ok(judgement)
 }

@@ -28,10 +28,10 @@ pub(crate) struct Setting {
     pub(crate) lead: f64,
     /// Seconds to look on after the last packet, at least.
     pub(crate) after: f64,
-    /// Whether the agent goes without CAP_NET_RAW.
+    /// Whether the agent goes without `CAP_NET_RAW`.
     pub(crate) counters_only: bool,
     /// More arguments of the agent.
-    pub(crate) agent_arguments: Vec<String>,
+    pub(crate) for_agent: Vec<String>,
     /// Of the random numbers.
     pub(crate) seed: u64,
 }
@@ -117,7 +117,7 @@ struct Scene<'a> {
     begun: Vec<Begun>,
     agent: Option<(Program, Timestamp)>,
     pair: Pair,
-    _container: Option<Namespace>,
+    container: Option<Namespace>,
     mac: String,
 }
 
@@ -165,7 +165,7 @@ impl<'a> Scene<'a> {
             }
         };
         let (servers, visitors, begun) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Scene { row, setting, servers, visitors, begun, agent: None, pair, _container: container, mac })
+        Ok(Scene { row, setting, servers, visitors, begun, agent: None, pair, container, mac })
     }
 
     /// Starts servers, then visitors.
@@ -183,7 +183,7 @@ impl<'a> Scene<'a> {
                  --defer-accept {defer_accept} {behind}"
             ))?;
         }
-        if let Some(container) = &self._container {
+        if let Some(container) = &self.container {
             let words = format!("{} serve --port 80 --backlog 1024", self.setting.traffic.display());
             self.servers.push(serving(container, &words)?);
         }
@@ -284,7 +284,7 @@ impl<'a> Scene<'a> {
         words.extend(split("run --dry-run --output json --record"));
         words.push(recording.display().to_string());
         words.extend(split(&format!("--set identity.host={}", self.row.name)));
-        words.extend(self.setting.agent_arguments.iter().cloned());
+        words.extend(self.setting.for_agent.iter().cloned());
         words
     }
 

@@ -1,5 +1,7 @@
 //! The results as people read them.
 
+use std::fmt::Write;
+
 use crate::judge::Judgement;
 
 const HEADINGS: [&str; 9] =
@@ -65,7 +67,28 @@ pub(crate) fn aligned(judged: &[Judgement]) -> String {
 pub(crate) fn markdown(judged: &[Judgement]) -> String {
     let mut text = format!("| {} | |\n|{}\n", HEADINGS.join(" | "), "---|".repeat(HEADINGS.len() + 1));
     for judgement in judged {
-        text += &format!("| {} | {} |\n", cells(judgement).join(" | "), remarks(judgement));
+        let _ = writeln!(text, "| {} | {} |", cells(judgement).join(" | "), remarks(judgement)); // into memory
+    }
+    text
+}
+
+/// Of rows that ran more than once: how many were found, and the delays until it was printed.
+pub(crate) fn shares(judged: &[Judgement]) -> String {
+    let mut text = String::new();
+    for runs in judged.chunk_by(|a, b| a.row == b.row) {
+        let found = runs.iter().filter(|one| one.is_found == Some(true)).count();
+        let alarms: usize = runs.iter().map(|one| one.false_alarms).sum();
+        let mut delays: Vec<f64> = runs.iter().filter_map(|one| one.printed_after).collect();
+        delays.sort_by(f64::total_cmp);
+        let at = |n: usize| delays.get(n).map_or("-".into(), |delay| format!("{delay:.1} s"));
+        let _ = writeln!(
+            text,
+            "{:<32}  {found} of {} found, median {}, worst {}, {alarms} false alarms",
+            runs.first().map_or("", |one| one.row),
+            runs.len(),
+            at(delays.len() / 2),
+            at(delays.len().wrapping_sub(1)),
+        ); // into memory
     }
     text
 }

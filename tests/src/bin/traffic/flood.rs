@@ -169,7 +169,7 @@ impl Flood {
         }
     }
 
-    /// An address of 198.18.0.0/15, or one in a /64 of 2001:2::/48: of those that nobody has.
+    /// An address of 198.18.0.0/15, or one in a /64 of `2001:2::/48`: of those that nobody has.
     fn made_up(&self, number: u32) -> IpAddr {
         if self.to.is_ipv4() {
             return Ipv4Addr::from_bits(0xc612_0000 | (number & 0x1_ffff)).into();
