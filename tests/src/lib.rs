@@ -1,13 +1,18 @@
 //! The harness: fixtures and goldens, the pipeline run over a recording, network namespaces, and stand-ins for AWS.
 
+pub mod benign_days;
+pub mod chance;
+pub mod defer_accept;
 pub mod fake_aws;
 pub mod fake_imds;
+pub mod frames;
 pub mod golden;
 pub mod http;
 pub mod kernel;
 pub mod namespace;
 pub mod packets;
 pub mod recording;
+pub mod simulated_host;
 
 use std::path::PathBuf;
 

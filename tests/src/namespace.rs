@@ -8,12 +8,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, bail, ensure};
 use pnet::datalink::{Channel, Config, MacAddr};
-use pnet::packet::ethernet::{EtherTypes, MutableEthernetPacket};
-use pnet::packet::ip::IpNextHeaderProtocols;
-use pnet::packet::ipv4::{self, MutableIpv4Packet};
-use pnet::packet::ipv6::MutableIpv6Packet;
-use pnet::packet::tcp::{self, MutableTcpPacket, TcpFlags};
+use pnet::packet::tcp::TcpFlags;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::frames::Segment;
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -115,10 +113,15 @@ impl Pair {
         Ok(pair)
     }
 
+    /// The Ethernet address of the host's `eth0`.
+    pub fn host_mac(&self) -> anyhow::Result<MacAddr> {
+        self.host.inside(|| Ok(interface()?.mac))?.context("no address at the host")
+    }
+
     /// Sends one SYN from each of `sources` to the host's port, whoever those sources are; nobody will answer the
     /// SYN-ACKs.
     pub fn syns(&self, sources: &[IpAddr], to: IpAddr, port: u16) -> anyhow::Result<()> {
-        let to_mac = self.host.inside(|| Ok(interface()?.mac))?.context("no address at the host")?;
+        let to_mac = self.host_mac()?;
         self.peer.inside(|| {
             let interface = interface()?;
             let from_mac = interface.mac.context("no address at the peer")?;
@@ -127,8 +130,14 @@ impl Pair {
                 bail!("not an Ethernet channel");
             };
             for (source, n) in sources.iter().zip(1024..) {
-                let frame = tcp_frame(from_mac, to_mac, (*source, n), (to, port), TcpFlags::SYN)
-                    .context("mixed families")?;
+                let syn = Segment {
+                    from: (*source, n),
+                    to: (to, port),
+                    flags: TcpFlags::SYN,
+                    sequence: u32::from(n) * 65_537,
+                    acknowledgement: 0,
+                };
+                let frame = syn.frame(from_mac, to_mac).context("mixed families")?;
                 sender.send_to(&frame, None).context("no room to send")??;
             }
             Ok(())
@@ -136,67 +145,9 @@ impl Pair {
     }
 }
 
-fn interface() -> anyhow::Result<pnet::datalink::NetworkInterface> {
+/// `eth0` of the calling thread's namespace.
+pub fn interface() -> anyhow::Result<pnet::datalink::NetworkInterface> {
     pnet::datalink::interfaces().into_iter().find(|interface| interface.name == "eth0").context("no eth0")
-}
-
-/// An Ethernet frame with a TCP segment of these flags, without data; `None` if the addresses are of two families.
-pub fn tcp_frame(
-    from_mac: MacAddr,
-    to_mac: MacAddr,
-    from: (IpAddr, u16),
-    to: (IpAddr, u16),
-    flags: u8,
-) -> Option<Vec<u8>> {
-    const ETHERNET: usize = 14;
-    const TCP: usize = 20;
-    let header = if from.0.is_ipv4() { 20 } else { 40 };
-    let mut frame = vec![0; ETHERNET + header + TCP];
-
-    let mut ethernet = MutableEthernetPacket::new(&mut frame)?;
-    ethernet.set_source(from_mac);
-    ethernet.set_destination(to_mac);
-    ethernet.set_ethertype(if from.0.is_ipv4() { EtherTypes::Ipv4 } else { EtherTypes::Ipv6 });
-
-    let mut segment = MutableTcpPacket::new(frame.get_mut(ETHERNET + header..)?)?;
-    segment.set_source(from.1);
-    segment.set_destination(to.1);
-    segment.set_sequence(u32::from(from.1) * 65_537);
-    segment.set_data_offset(5);
-    segment.set_flags(flags);
-    segment.set_window(64_240);
-    let checksum = match (&from.0, &to.0) {
-        (IpAddr::V4(from), IpAddr::V4(to)) => tcp::ipv4_checksum(&segment.to_immutable(), from, to),
-        (IpAddr::V6(from), IpAddr::V6(to)) => tcp::ipv6_checksum(&segment.to_immutable(), from, to),
-        _ => return None,
-    };
-    segment.set_checksum(checksum);
-
-    match (from.0, to.0) {
-        (IpAddr::V4(from), IpAddr::V4(to)) => {
-            let mut ip = MutableIpv4Packet::new(frame.get_mut(ETHERNET..)?)?;
-            ip.set_version(4);
-            ip.set_header_length(5);
-            ip.set_total_length(u16::try_from(header + TCP).ok()?);
-            ip.set_ttl(64);
-            ip.set_next_level_protocol(IpNextHeaderProtocols::Tcp);
-            ip.set_source(from);
-            ip.set_destination(to);
-            let checksum = ipv4::checksum(&ip.to_immutable());
-            ip.set_checksum(checksum);
-        }
-        (IpAddr::V6(from), IpAddr::V6(to)) => {
-            let mut ip = MutableIpv6Packet::new(frame.get_mut(ETHERNET..)?)?;
-            ip.set_version(6);
-            ip.set_payload_length(u16::try_from(TCP).ok()?);
-            ip.set_next_header(IpNextHeaderProtocols::Tcp);
-            ip.set_hop_limit(64);
-            ip.set_source(from);
-            ip.set_destination(to);
-        }
-        _ => return None,
-    }
-    Some(frame)
 }
 
 /// Runs a program; its output, or its error.

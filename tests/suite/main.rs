@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod agent;
+mod benign_days;
 mod captures;
 mod command_line;
 mod configuration;

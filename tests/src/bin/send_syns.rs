@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use pnet::datalink::{self, Channel, Config};
 use pnet::packet::tcp::TcpFlags;
-use vpcwatch_tests::namespace::tcp_frame;
+use vpcwatch_tests::frames::Segment;
 
 /// Frames made beforehand, each from another address.
 const FRAMES: u16 = 4096;
@@ -29,8 +29,9 @@ fn main() -> anyhow::Result<()> {
     let from_mac = interface.mac.context("no address")?;
     let frame = |n: u16| {
         let [high, low] = n.to_be_bytes();
-        let source = (IpAddr::from([198, 18, high, low]), 1024 + n);
-        tcp_frame(from_mac, to_mac, source, (to, 80), flags)
+        let from = (IpAddr::from([198, 18, high, low]), 1024 + n);
+        let sequence = u32::from(n) * 65_537;
+        Segment { from, to: (to, 80), flags, sequence, acknowledgement: 0 }.frame(from_mac, to_mac)
     };
     let frames: Vec<_> = (0..FRAMES).map(frame).collect::<Option<_>>().context("IPv4 only")?;
 
