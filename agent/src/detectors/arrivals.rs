@@ -1,6 +1,6 @@
 //! What captured SYNs say of one second: how many there were for this host, and a sample of who sent them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::rates_of_snapshots::float;
@@ -17,6 +17,9 @@ pub(super) struct Arrivals<'a> {
     pub(super) to_listeners: f64,
     /// To its listening ports, from sources or to ports that are to be ignored.
     pub(super) ignored: f64,
+    /// To ports where nobody is known to listen, many to each: only in a packet capture, where listeners are known by
+    /// their answers.
+    pub(super) to_busy_ports: f64,
     /// SYN-ACKs to addresses of this host.
     pub(super) answers: f64,
     /// The interface by which most come in.
@@ -30,7 +33,7 @@ pub(super) struct Arrivals<'a> {
 pub(super) struct Arrival {
     pub(super) source: IpAddr,
     pub(super) port: u16,
-    /// Whether anybody listens there.
+    /// Whether anybody listens there, or so many come to this port that it is no scan.
     pub(super) listening: bool,
     /// SYNs that it stands for.
     pub(super) weight: f64,
@@ -42,13 +45,23 @@ impl<'a> Arrivals<'a> {
         let interfaces = snapshot.syns.as_ref()?;
         let listeners: Option<HashSet<u16>> =
             snapshot.listeners.as_ref().map(|all| all.iter().map(|listener| listener.port).collect());
+        let busy = if snapshot.handshakes.is_some() { busy_ports(interfaces) } else { HashSet::new() };
         // Where listeners are not known every port may be one.
-        let listening = |port| listeners.as_ref().is_none_or(|ports| ports.contains(&port));
+        let port = |port| match &listeners {
+            Some(ports) if !ports.contains(&port) => {
+                if busy.contains(&port) {
+                    Port::Busy
+                } else {
+                    Port::Other
+                }
+            }
+            _ => Port::Listening,
+        };
         let mut arrivals = Arrivals::default();
         let mut most = 0.0;
         for second in interfaces {
             let before = arrivals.to_this_host;
-            arrivals.add(second, seconds, settings, listening);
+            arrivals.add(second, seconds, settings, port);
             let came = arrivals.to_this_host - before;
             if came > most {
                 most = came;
@@ -63,7 +76,7 @@ impl<'a> Arrivals<'a> {
         second: &SynSecond,
         seconds: f64,
         settings: &DetectorSettings,
-        listening: impl Fn(u16) -> bool,
+        what_is: impl Fn(u16) -> Port,
     ) {
         let syns = second.sample.iter().filter(|packet| packet.kind != SynKind::Answer).count();
         let answers = second.sample.len() - syns;
@@ -72,17 +85,42 @@ impl<'a> Arrivals<'a> {
         let weight = if syns == 0 { 0.0 } else { float(second.syns) / float(syns as u64) };
         for packet in second.sample.iter().filter(|packet| packet.kind == SynKind::Syn) {
             let rate = weight / seconds;
-            let is_listening = listening(packet.port);
+            let what = what_is(packet.port);
             self.to_this_host += rate;
             if is_ignored(packet, settings) {
-                self.ignored += if is_listening { rate } else { 0.0 };
+                self.ignored += if what == Port::Listening { rate } else { 0.0 };
                 continue;
             }
-            self.to_listeners += if is_listening { rate } else { 0.0 };
+            match what {
+                Port::Listening => self.to_listeners += rate,
+                Port::Busy => self.to_busy_ports += rate,
+                Port::Other => {}
+            }
             let SynPacket { source, port, .. } = *packet;
-            self.sample.push(Arrival { source, port, listening: is_listening, weight });
+            self.sample.push(Arrival { source, port, listening: what != Port::Other, weight });
         }
     }
+}
+
+/// What a SYN finds at its port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Port {
+    Listening,
+    Busy,
+    Other,
+}
+
+/// SYNs to one port in one second that are no scan: a scan tries each port once or twice.
+const BUSY: f64 = 10.0;
+
+fn busy_ports(interfaces: &[SynSecond]) -> HashSet<u16> {
+    let mut syns: HashMap<u16, f64> = HashMap::new();
+    for second in interfaces {
+        for packet in second.sample.iter().filter(|packet| packet.kind == SynKind::Syn) {
+            *syns.entry(packet.port).or_default() += f64::from(second.one_in);
+        }
+    }
+    syns.into_iter().filter(|(_, syns)| *syns >= BUSY).map(|(port, _)| port).collect()
 }
 
 fn is_ignored(packet: &SynPacket, settings: &DetectorSettings) -> bool {

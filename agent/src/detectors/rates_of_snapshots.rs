@@ -29,6 +29,8 @@ pub(super) struct PerSecond {
     pub(super) half_open_growth: f64,
     /// Handshakes that grew too old without an answer, less those that were completed after all; only from packets.
     pub(super) grown_old: f64,
+    /// The same at ports where this host never answers; only from packets.
+    pub(super) unheeded: f64,
     /// RSTs that this host sent, those of connections left out.
     pub(super) stray_resets: f64,
     /// Connections that this host began.
@@ -91,6 +93,7 @@ impl Comparison {
             syn_ack_retransmits: difference(retransmits, own).max(0.0),
             half_open_growth,
             grown_old: 0.0,
+            unheeded: 0.0,
             stray_resets: (resets_sent.unwrap_or(0.0) - connections_reset.unwrap_or(0.0)).max(0.0),
             begun_here: begun_here.unwrap_or(0.0),
             stray_answers: None,
@@ -127,6 +130,7 @@ fn of_packets(handshakes: &Handshakes, seconds: f64) -> PerSecond {
         embryonic_resets: rate(handshakes.reset),
         kept_waiting: rate(handshakes.retried),
         grown_old: rate(handshakes.unanswered) - rate(handshakes.late),
+        unheeded: rate(handshakes.unheeded),
         stray_answers: Some(rate(handshakes.stray_answers)),
         stray_segments: Some(rate(handshakes.stray_segments)),
         ..PerSecond::default()

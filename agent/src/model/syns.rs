@@ -68,16 +68,19 @@ pub struct Handshakes {
     pub begun: u64,
     /// Completed: the SYN-ACK was acknowledged.
     pub completed: u64,
-    /// Grown older than [`Handshakes::PATIENCE_MS`] without having been completed, reset or refused.
+    /// Grown older than [`Handshakes::PATIENCE_MS`] without having been completed, reset or refused, at a port where this
+    /// host answers.
     pub unanswered: u64,
+    /// The same at a port where it never has: dropped, filtered, or its answers are not in the capture.
+    pub unheeded: u64,
     /// Of those counted as unanswered before, completed after all.
     pub late: u64,
     /// Half-open ones that their client reset.
     pub reset: u64,
     /// Refused by this host with RST: a closed port.
     pub refused: u64,
-    /// SYNs that a client sent again, and SYN-ACKs sent again to a client that had acknowledged one: somebody really
-    /// wants to connect, and is kept waiting.
+    /// SYNs that a client sent again to a port where this host answers others, and SYN-ACKs sent again to a client that had
+    /// acknowledged one: somebody really wants to connect, and is kept waiting.
     pub retried: u64,
     /// Half-open now.
     pub half_open: u64,

@@ -179,7 +179,9 @@ impl Table {
             return true;
         };
         let repeated = is_repeated(seen, now);
-        self.counts.retried += u64::from(repeated);
+        // A client that was answered, and one at a port where nobody is, does not wait for a slow program.
+        let is_answered = self.half_open.get(&ends).is_some_and(|open| open.answer.is_some());
+        self.counts.retried += u64::from(repeated && !is_answered && self.answers_at(&ends));
         repeated
     }
 
@@ -203,9 +205,20 @@ impl Table {
 
     /// A handshake that nobody will complete.
     fn give_up(&mut self, ends: &Ends) {
-        if let Some(open) = self.close(ends) {
-            self.counts.unanswered += u64::from(!open.counted);
+        let answers = self.answers_at(ends);
+        if self.close(ends).is_some_and(|open| !open.counted) {
+            self.count_unanswered(answers);
         }
+    }
+
+    /// Whether this host answers at that port.
+    fn answers_at(&self, ends: &Ends) -> bool {
+        self.doors.get(&ends.local).is_some_and(|door| door.answers)
+    }
+
+    fn count_unanswered(&mut self, answers: bool) {
+        let count = if answers { &mut self.counts.unanswered } else { &mut self.counts.unheeded };
+        *count += 1;
     }
 
     fn make_room(&mut self) {
@@ -236,9 +249,10 @@ impl Table {
     /// The oldest of the young becomes old: by now it is unanswered.
     fn grow_old(&mut self) {
         let Some((ends, number, begun)) = self.young.pop_front() else { return };
+        let answers = self.answers_at(&ends);
         if let Some(open) = self.half_open.get_mut(&ends).filter(|open| open.number == number) {
             open.counted = true;
-            self.counts.unanswered += 1;
+            self.count_unanswered(answers);
             if self.old.len() >= MAX_HALF_OPEN {
                 self.die();
             }

@@ -1,7 +1,7 @@
 //! What looks like a flood and is none: each by its own name, so that nobody looks for an attacker.
 
 use super::finding::place_of;
-use super::{Now, half_open};
+use super::{Now, Second, half_open, is_one_sided};
 use crate::detectors::cusum::{Allowed, Cusum, Height};
 use crate::detectors::track::{Track, blank, evidence};
 use crate::model::finding::{Finding, Kind, Place, Severity};
@@ -121,17 +121,16 @@ impl NotReachingTcp {
 
     /// `suspected`: something else is wrong that loses SYNs.
     pub(super) fn look(&mut self, now: &Now, allowed: Allowed, suspected: bool) -> Option<Finding> {
-        let arrivals = now.arrivals.filter(|_| now.snapshot.handshakes.is_none())?;
+        let arrivals = now.arrivals?;
         let rates = &now.second.rates;
         let arrived: f64 = arrivals.sample.iter().map(|arrival| arrival.weight).sum::<f64>() / now.seconds;
-        let accounted = rates.completed
-            + now.second.unanswered
-            + rates.kept_waiting
-            + rates.stray_resets
-            + rates.embryonic_resets
-            + rates.waiting_for_data
-            + rates.half_open_growth.max(0.0);
-        let missing = (arrived - accounted).max(0.0);
+        let missing = if now.snapshot.handshakes.is_none() {
+            (arrived - accounted_for(&now.second)).max(0.0)
+        } else if is_one_sided(now.snapshot) {
+            0.0
+        } else {
+            now.second.unheeded
+        };
         let height = self.missing.add(missing, now.seconds, allowed);
         let much = missing > self.missing.level(allowed) && !suspected && !now.flood_is_open;
         let much = much && self.missing.usual.is_learned();
@@ -162,6 +161,18 @@ impl NotReachingTcp {
         };
         self.track.step(self.seconds >= SECONDS, much, draft, now.snapshot.time, now.seconds, QUIET)
     }
+}
+
+/// SYNs of which the kernel knows what became.
+fn accounted_for(second: &Second) -> f64 {
+    let rates = &second.rates;
+    rates.completed
+        + second.unanswered
+        + rates.kept_waiting
+        + rates.stray_resets
+        + rates.embryonic_resets
+        + rates.waiting_for_data
+        + rates.half_open_growth.max(0.0)
 }
 
 /// The port that takes at least half of the weight.

@@ -106,6 +106,10 @@ struct Second {
     refused: f64,
     /// Half-open connections that came and were not answered.
     growth: f64,
+    /// SYNs to busy ports at which nobody is known to listen.
+    to_busy_ports: f64,
+    /// Of those as many as stayed without an answer.
+    unheeded: f64,
 }
 
 /// The last seconds.
@@ -178,7 +182,7 @@ impl Detector for SynFlood {
             (self.suspect_seconds, self.slow_seconds) = (0, 0);
         }
         let arrivals = Arrivals::of(snapshot, seconds, &self.settings);
-        let second = self.weigh(rates, arrivals.as_ref());
+        let second = self.weigh(rates, snapshot, arrivals.as_ref());
         self.window.push(second);
         let window = std::mem::take(&mut self.window);
         let now = Now {
@@ -255,16 +259,24 @@ impl SynFlood {
     }
 
     /// The unanswered handshakes of this second.
-    fn weigh(&self, rates: PerSecond, arrivals: Option<&Arrivals>) -> Second {
-        let before = self.window.0.back().map(|second| second.rates).unwrap_or_default();
+    fn weigh(&self, rates: PerSecond, snapshot: &Snapshot, arrivals: Option<&Arrivals>) -> Second {
+        let last = self.window.0.back().copied().unwrap_or_default();
+        let before = last.rates;
         let grown = (before.half_open_growth - before.waiting_for_data).max(0.0);
-        let growth = grown.min(rates.retransmits.unwrap_or(f64::INFINITY)) + rates.grown_old.max(0.0);
+        let to_busy_ports = arrivals.map_or(0.0, |arrivals| arrivals.to_busy_ports);
+        // What grows old now came in this second or the one before.
+        let unheeded = rates.unheeded.min(to_busy_ports.max(last.to_busy_ports));
+        // In a capture of one direction nobody answers anything.
+        let in_one_direction = if is_one_sided(snapshot) { unheeded } else { 0.0 };
+        let grown_old = rates.grown_old.max(0.0) + in_one_direction;
+        let growth = grown.min(rates.retransmits.unwrap_or(f64::INFINITY)) + grown_old;
         let refused = rates.cookies_unreturned.max(0.0) + rates.syn_queue_drops;
         let lasting = refused + growth + unusual_resets(&self.usual.resets, &rates);
         let again = rates.syn_ack_retransmits / RETRANSMITS + rates.half_open_growth.min(0.0);
         let unanswered = lasting + again.max(0.0);
         let counted = |unanswered| self.counted(unanswered, &rates, arrivals);
-        Second { rates, lasting: counted(lasting), unanswered: counted(unanswered), refused, growth }
+        let (lasting, unanswered) = (counted(lasting), counted(unanswered));
+        Second { rates, lasting, unanswered, refused, growth, to_busy_ports, unheeded }
     }
 
     /// Unanswered handshakes in the light of captured SYNs: those of sources and ports that are to be ignored do not
@@ -386,6 +398,11 @@ impl Learned {
 fn unusual_resets(resets: &Baseline, rates: &PerSecond) -> f64 {
     let usual = RESETS.max(resets.mean() + 3.0 * resets.deviation());
     if resets.is_learned() { (rates.embryonic_resets - usual).max(0.0) } else { 0.0 }
+}
+
+/// A packet capture in which this host has answered nothing so far.
+fn is_one_sided(snapshot: &Snapshot) -> bool {
+    snapshot.handshakes.is_some() && snapshot.listeners.as_ref().is_none_or(Vec::is_empty)
 }
 
 fn half_open(snapshot: &Snapshot) -> f64 {
