@@ -240,7 +240,10 @@ impl<'a> Scene<'a> {
         let row = self.row;
         let mut cues: Vec<(f64, Cue)> = row.acts.iter().map(|act| (act.at, Cue::Act(act))).collect();
         // The agent's ticks stand in no relation to an attack's first packet.
-        let phase = fastrand::Rng::with_seed(self.setting.seed.wrapping_mul(row.name.len() as u64)).f64();
+        let name = row.name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        let phase = fastrand::Rng::with_seed(name ^ self.setting.seed.rotate_left(32)).f64();
         let agent = row.running_at_start.map_or(-self.setting.lead - phase, |running| running + phase);
         cues.push((agent, Cue::Agent));
         cues.sort_by(|a, b| a.0.total_cmp(&b.0));
