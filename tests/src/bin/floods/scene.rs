@@ -117,6 +117,9 @@ struct Scene<'a> {
     begun: Vec<Begun>,
     agent: Option<(Program, Timestamp)>,
     pair: Pair,
+    /// Kept because it ends with its value.
+    #[expect(dead_code, reason = "its programs run in it")]
+    between: Option<Namespace>,
     container: Option<Namespace>,
     mac: String,
 }
@@ -142,7 +145,12 @@ pub(crate) fn act_out(row: &Row, setting: &Setting, recording: &Path) -> anyhow:
 
 impl<'a> Scene<'a> {
     fn set_up(row: &'a Row, setting: &'a Setting) -> anyhow::Result<Self> {
-        let pair = Pair::new()?;
+        let is_far = row.host.extra == Extra::FarAway;
+        let (pair, between) = if is_far {
+            Pair::apart().map(|(pair, between)| (pair, Some(between)))?
+        } else {
+            (Pair::new()?, None)
+        };
         for n in VISITORS.0..VISITORS.0 + VISITORS.1 {
             pair.peer.ip(&["addr", "add", &format!("10.9.0.{n}/24"), "dev", "eth0"])?;
         }
@@ -157,15 +165,19 @@ impl<'a> Scene<'a> {
         }
         let mac = pair.host_mac()?.to_string();
         let container = match row.host.extra {
-            Extra::Nothing => None,
+            Extra::Nothing | Extra::FarAway => None,
             Extra::Published => Some(publish(&pair.host)?),
             Extra::Dropped => {
                 rules(&pair.host, "type filter hook input priority 0; tcp dport 80 drop;")?;
                 None
             }
         };
-        let (servers, visitors, begun) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Scene { row, setting, servers, visitors, begun, agent: None, pair, container, mac })
+        let (mut servers, visitors, begun) = (Vec::new(), Vec::new(), Vec::new());
+        if let Some(between) = &between {
+            let words = format!("{} delay --ms 80 --one peer --other host", setting.traffic.display());
+            servers.push(serving(between, &words)?);
+        }
+        Ok(Scene { row, setting, servers, visitors, begun, agent: None, pair, between, container, mac })
     }
 
     /// Starts servers, then visitors.
@@ -333,8 +345,7 @@ fn serving(namespace: &Namespace, words: &str) -> anyhow::Result<Program> {
 /// A container behind the host, to which it forwards what comes for its port 80.
 fn publish(host: &Namespace) -> anyhow::Result<Namespace> {
     let container = Namespace::new()?;
-    let peer = ["peer", "name", "eth0", "netns", container.name()];
-    host.ip(&[&["link", "add", "br0", "type", "veth"], peer.as_slice()].concat())?;
+    host.join("br0", &container, "eth0")?;
     host.ip(&["link", "set", "br0", "up"])?;
     host.ip(&["addr", "add", "10.9.1.1/24", "dev", "br0"])?;
     container.ip(&["link", "set", "eth0", "up"])?;
