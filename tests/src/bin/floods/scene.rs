@@ -252,12 +252,7 @@ impl<'a> Scene<'a> {
         let row = self.row;
         let mut cues: Vec<(f64, Cue)> = row.acts.iter().map(|act| (act.at, Cue::Act(act))).collect();
         // The agent's ticks stand in no relation to an attack's first packet.
-        let bytes = row.name.bytes().chain(self.setting.seed.to_le_bytes());
-        let seed = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        let mut random = fastrand::Rng::with_seed(seed);
-        let phase = random.fork().f64(); // the first number of similar seeds is similar
+        let phase = phase(row.name, self.setting.seed);
         let agent = row.running_at_start.map_or(-self.setting.lead - phase, |running| running + phase);
         cues.push((agent, Cue::Agent));
         cues.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -333,6 +328,15 @@ impl<'a> Scene<'a> {
         let (row, counters_only) = (self.row.name.into(), self.setting.counters_only);
         Ok(Truth { row, counters_only, began, ended, programs, agent_memory_kib })
     }
+}
+
+/// A random share of a second, of this run of this row.
+fn phase(name: &str, run: u64) -> f64 {
+    let bytes = name.bytes().chain(run.to_le_bytes());
+    let seed = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    fastrand::Rng::with_seed(seed).fork().f64() // the first number of similar seeds is similar
 }
 
 /// A server that is ready.
