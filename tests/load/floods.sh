@@ -30,6 +30,7 @@ cleanup() {
     ip netns pids "$namespace" | xargs -r kill 2>/dev/null || true
     ip netns del "$namespace"
   done
+  rm -rf "${TMPDIR:-/tmp}/vpcwatch-floods-$pid"
 }
 trap cleanup EXIT
 wait $pid

@@ -56,6 +56,13 @@ impl Namespace {
         self.inside(|| run(&[&["ip"], arguments].concat()))
     }
 
+    /// Lays a virtual cable from here to another namespace.
+    pub fn join(&self, interface: &str, other: &Namespace, theirs: &str) -> anyhow::Result<()> {
+        let there = ["peer", "name", theirs, "netns", &other.name];
+        self.ip(&[&["link", "add", interface, "type", "veth"], there.as_slice()].concat())?;
+        Ok(())
+    }
+
     /// Runs `work` on a thread inside; sockets and programs that it starts are inside too.
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> anyhow::Result<T> + Send) -> anyhow::Result<T> {
         let handle = File::open(format!("/run/netns/{}", self.name))?;
@@ -90,18 +97,23 @@ impl Pair {
     /// Makes both and joins them.
     pub fn new() -> anyhow::Result<Self> {
         let pair = Pair { host: Namespace::new()?, peer: Namespace::new()? };
-        pair.peer.ip(&[
-            "link",
-            "add",
-            "eth0",
-            "type",
-            "veth",
-            "peer",
-            "name",
-            "eth0",
-            "netns",
-            &pair.host.name,
-        ])?;
+        pair.peer.join("eth0", &pair.host, "eth0")?;
+        pair.addressed()
+    }
+
+    /// Makes both and something between them, whose interfaces `peer` and `host` lead to each. Nothing passes by itself.
+    pub fn apart() -> anyhow::Result<(Self, Namespace)> {
+        let (pair, between) = (Pair { host: Namespace::new()?, peer: Namespace::new()? }, Namespace::new()?);
+        pair.peer.join("eth0", &between, "peer")?;
+        pair.host.join("eth0", &between, "host")?;
+        for side in ["peer", "host"] {
+            between.ip(&["link", "set", side, "up"])?;
+        }
+        Ok((pair.addressed()?, between))
+    }
+
+    fn addressed(self) -> anyhow::Result<Self> {
+        let pair = self;
         for (side, number) in [(&pair.peer, "1"), (&pair.host, "2")] {
             side.ip(&["link", "set", "eth0", "up"])?;
             side.ip(&["addr", "add", &format!("10.9.0.{number}/24"), "dev", "eth0"])?;

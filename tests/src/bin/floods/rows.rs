@@ -33,6 +33,8 @@ pub(crate) enum Extra {
     Published,
     /// Packets for port 80 are dropped by nftables.
     Dropped,
+    /// Everybody is 80 ms away, each way.
+    FarAway,
 }
 
 /// One listener, or a group.
@@ -331,6 +333,10 @@ fn misleading() -> Vec<Row> {
         plateau("below-backlog-20", 20.0),
         Row::flood("reuseport-500", spoofed(500.0), 30.0, Expect::flood(&["spoofed"], 2.0))
             .server(Server { sockets: 4, ..Server::ORDINARY }),
+        bursts_from_far_away("far-away-bursts-of-100", 1024),
+        bursts_from_far_away("far-away-bursts-of-100-backlog-64", 64),
+        Row::flood("far-away-spoofed-20", spoofed(20.0), 60.0, Expect::flood(&["spoofed"], 5.0))
+            .host(Host { extra: Extra::FarAway, ..Host::ORDINARY }),
     ]
 }
 
@@ -345,6 +351,17 @@ fn plateau(name: &'static str, rate: f64) -> Row {
     let within = (rate >= 20.0).then_some(5.0);
     Row::flood(name, Flood::of("spoofed", rate), 150.0, Expect { within, ..Expect::flood(&["spoofed"], 5.0) })
         .server(Server { backlog: 4096, ..Server::ORDINARY })
+}
+
+/// Clients who are 160 ms away and back, a hundred at once every three seconds, as after a message to many.
+fn bursts_from_far_away(name: &'static str, backlog: u32) -> Row {
+    let bursts = Clients { burst: 100, ..Clients::at(0.3) };
+    // Where the accept queue is shorter than the burst it overflows, which is so.
+    let beside: &[&str] = if backlog < 100 { &["slow_accept"] } else { &[] };
+    let expect = Expect { beside, ..Expect::nothing() };
+    Row::new(name, vec![act(0.0, 90.0, What::Clients(bursts))], expect)
+        .host(Host { extra: Extra::FarAway, ..Host::ORDINARY })
+        .server(Server { backlog, ..Server::ORDINARY })
 }
 
 /// Floods that come and go, rise, or have company.

@@ -117,6 +117,9 @@ struct Scene<'a> {
     begun: Vec<Begun>,
     agent: Option<(Program, Timestamp)>,
     pair: Pair,
+    /// Kept because it ends with its value.
+    #[expect(dead_code, reason = "its programs run in it")]
+    between: Option<Namespace>,
     container: Option<Namespace>,
     mac: String,
 }
@@ -142,7 +145,12 @@ pub(crate) fn act_out(row: &Row, setting: &Setting, recording: &Path) -> anyhow:
 
 impl<'a> Scene<'a> {
     fn set_up(row: &'a Row, setting: &'a Setting) -> anyhow::Result<Self> {
-        let pair = Pair::new()?;
+        let is_far = row.host.extra == Extra::FarAway;
+        let (pair, between) = if is_far {
+            Pair::apart().map(|(pair, between)| (pair, Some(between)))?
+        } else {
+            (Pair::new()?, None)
+        };
         for n in VISITORS.0..VISITORS.0 + VISITORS.1 {
             pair.peer.ip(&["addr", "add", &format!("10.9.0.{n}/24"), "dev", "eth0"])?;
         }
@@ -157,15 +165,19 @@ impl<'a> Scene<'a> {
         }
         let mac = pair.host_mac()?.to_string();
         let container = match row.host.extra {
-            Extra::Nothing => None,
+            Extra::Nothing | Extra::FarAway => None,
             Extra::Published => Some(publish(&pair.host)?),
             Extra::Dropped => {
                 rules(&pair.host, "type filter hook input priority 0; tcp dport 80 drop;")?;
                 None
             }
         };
-        let (servers, visitors, begun) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Scene { row, setting, servers, visitors, begun, agent: None, pair, container, mac })
+        let (mut servers, visitors, begun) = (Vec::new(), Vec::new(), Vec::new());
+        if let Some(between) = &between {
+            let words = format!("{} delay --ms 80 --one peer --other host", setting.traffic.display());
+            servers.push(serving(between, &words)?);
+        }
+        Ok(Scene { row, setting, servers, visitors, begun, agent: None, pair, between, container, mac })
     }
 
     /// Starts servers, then visitors.
@@ -240,7 +252,7 @@ impl<'a> Scene<'a> {
         let row = self.row;
         let mut cues: Vec<(f64, Cue)> = row.acts.iter().map(|act| (act.at, Cue::Act(act))).collect();
         // The agent's ticks stand in no relation to an attack's first packet.
-        let phase = fastrand::Rng::with_seed(self.setting.seed.wrapping_mul(row.name.len() as u64)).f64();
+        let phase = phase(row.name, self.setting.seed);
         let agent = row.running_at_start.map_or(-self.setting.lead - phase, |running| running + phase);
         cues.push((agent, Cue::Agent));
         cues.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -318,6 +330,15 @@ impl<'a> Scene<'a> {
     }
 }
 
+/// A random share of a second, of this run of this row.
+fn phase(name: &str, run: u64) -> f64 {
+    let bytes = name.bytes().chain(run.to_le_bytes());
+    let seed = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    fastrand::Rng::with_seed(seed).fork().f64() // the first number of similar seeds is similar
+}
+
 /// A server that is ready.
 fn serving(namespace: &Namespace, words: &str) -> anyhow::Result<Program> {
     let mut server = Program::start(namespace, &split(words))?;
@@ -330,8 +351,7 @@ fn serving(namespace: &Namespace, words: &str) -> anyhow::Result<Program> {
 /// A container behind the host, to which it forwards what comes for its port 80.
 fn publish(host: &Namespace) -> anyhow::Result<Namespace> {
     let container = Namespace::new()?;
-    let peer = ["peer", "name", "eth0", "netns", container.name()];
-    host.ip(&[&["link", "add", "br0", "type", "veth"], peer.as_slice()].concat())?;
+    host.join("br0", &container, "eth0")?;
     host.ip(&["link", "set", "br0", "up"])?;
     host.ip(&["addr", "add", "10.9.1.1/24", "dev", "br0"])?;
     container.ip(&["link", "set", "eth0", "up"])?;

@@ -4,10 +4,10 @@ use std::fmt::Write;
 
 use crate::judge::Judgement;
 
-const HEADINGS: [&str; 9] =
-    ["row", "found", "said", "began", "printed", "closed", "false", "CPU %", "memory"];
+const HEADINGS: [&str; 10] =
+    ["row", "found", "said", "began", "printed", "closed", "false", "CPU %", "memory", "sent/s"];
 
-fn cells(judgement: &Judgement) -> [String; 9] {
+fn cells(judgement: &Judgement) -> [String; 10] {
     let seconds = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.1} s"));
     let found = match judgement.is_found {
         Some(true) => "yes",
@@ -25,6 +25,7 @@ fn cells(judgement: &Judgement) -> [String; 9] {
         judgement.false_alarms.to_string(),
         judgement.agent_cpu_percent.map_or("-".into(), |percent| format!("{percent:.2}")),
         judgement.agent_memory_mib.map_or("-".into(), |mib| format!("{mib:.1} MiB")),
+        judgement.rate.map_or("-".into(), |rate| format!("{rate:.0}")),
     ]
 }
 
@@ -49,13 +50,13 @@ pub(crate) fn line(judgement: &Judgement) -> String {
 
 /// All of them in columns.
 pub(crate) fn aligned(judged: &[Judgement]) -> String {
-    let rows: Vec<[String; 9]> =
+    let rows: Vec<[String; 10]> =
         std::iter::once(HEADINGS.map(str::to_owned)).chain(judged.iter().map(cells)).collect();
     let widths: Vec<usize> = (0..HEADINGS.len())
         .map(|n| rows.iter().filter_map(|row| row.get(n)).map(String::len).max().unwrap_or(0))
         .collect();
     let words = std::iter::once(String::new()).chain(judged.iter().map(remarks));
-    let line = |(row, words): (&[String; 9], String)| {
+    let line = |(row, words): (&[String; 10], String)| {
         let cells: Vec<String> =
             row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         format!("{}  {words}", cells.join("  ")).trim_end().to_owned() + "\n"

@@ -1,8 +1,9 @@
-//! `traffic serve|clients|flood`: the programs that stand around the agent in a measurement, each inside a network
+//! `traffic serve|clients|delay|flood`: the programs that stand around the agent in a measurement, each inside a network
 //! namespace that somebody else made. What they did they print as one JSON object when they end.
 #![expect(clippy::print_stdout, reason = "programs for measurements; what they print is their answer")]
 
 mod clients;
+mod delay;
 mod flood;
 mod serve;
 
@@ -23,6 +24,8 @@ enum Role {
     Serve(serve::Serve),
     /// Connects, asks, reads the answer, closes
     Clients(clients::Clients),
+    /// Hands frames on after a time; prints `ready` when it does
+    Delay(delay::Delay),
     /// Sends packets that nobody asked for
     Flood(flood::Flood),
 }
@@ -31,6 +34,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().role {
         Role::Serve(serve) => run(serve.run()),
         Role::Clients(clients) => run(clients.run()),
+        Role::Delay(delay) => delay.run(),
         Role::Flood(flood) => flood.run(),
     }
 }
