@@ -527,7 +527,19 @@ mod tests {
                 "asked again",
                 "0 c S 7; 1000 c S 7; 3000 c S 7",
                 3000,
-                Handshakes { retried: 2, unanswered: 1, half_open: 1, ..begun() },
+                Handshakes { unheeded: 1, half_open: 1, ..begun() },
+            ),
+            (
+                "asked again where others are answered",
+                "0 c S 7; 1 h SA 9 8; 2 c A 8 10; 5000 c S 70; 6000 c S 70",
+                6000,
+                Handshakes { begun: 2, completed: 1, retried: 1, unanswered: 1, half_open: 1, ..none() },
+            ),
+            (
+                "asked again though it was answered",
+                "0 c S 7; 1 h SA 9 8; 1000 c S 7",
+                1000,
+                Handshakes { unanswered: 1, half_open: 1, ..begun() },
             ),
             (
                 "captured twice",
@@ -541,7 +553,7 @@ mod tests {
                 "refused and asked again",
                 "0 c S 7; 1 h RA 0 8; 500 c S 7; 501 h RA 0 8",
                 1000,
-                Handshakes { refused: 1, retried: 1, ..begun() },
+                Handshakes { refused: 1, ..begun() },
             ),
             (
                 "a slow program",
@@ -559,7 +571,7 @@ mod tests {
                 "a port used anew before it was answered",
                 "0 c S 7; 100 c S 70",
                 200,
-                Handshakes { begun: 2, unanswered: 1, half_open: 1, ..none() },
+                Handshakes { begun: 2, unheeded: 1, half_open: 1, ..none() },
             ),
             ("this host's own", "0 h S 7; 20 c SA 9 8; 21 h A 8 10; 30 c A 10 9; 90 c R 10", 1000, none()),
             ("this host's own, refused", "0 h S 7; 20 c RA 0 8", 1000, none()),
@@ -588,7 +600,7 @@ mod tests {
     fn late_is_counted_with_completed_and_after_unanswered() {
         let mut table = Table::default();
         table.segment(&between(client(1), HOST, TcpFlags::SYN, 7, 0), &local(), 0);
-        assert_eq!(table.second(1000).unanswered, 1);
+        assert_eq!(table.second(1000).unheeded, 1);
         assert_eq!(table.second(2000), Handshakes { half_open: 1, ..Handshakes::default() });
         table.segment(&between(client(1), HOST, TcpFlags::ACK, 8, 10), &local(), 2500);
         assert_eq!(table.second(3000), Handshakes { completed: 1, late: 1, ..Handshakes::default() });
@@ -607,7 +619,7 @@ mod tests {
             }
             if number % 10_000 == 0 {
                 let second = table.second(now);
-                sum.unanswered += second.unanswered;
+                sum.unheeded += second.unheeded;
                 sum.begun += second.begun;
             }
         }
@@ -616,7 +628,7 @@ mod tests {
         }
         assert_eq!((table.unclear.len(), table.unclear_order.len()), (MAX_UNCLEAR, MAX_UNCLEAR));
         let last = table.second(100_000);
-        assert_eq!((sum.begun + last.begun, sum.unanswered + last.unanswered), (70_000, 70_000));
+        assert_eq!((sum.begun + last.begun, sum.unheeded + last.unheeded), (70_000, 70_000));
         assert_eq!(last.half_open, 0);
         assert!(table.doors.is_empty());
     }
