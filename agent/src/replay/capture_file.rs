@@ -469,3 +469,51 @@ fn number(bytes: &[u8], at: usize, big_endian: bool) -> usize {
     let number = if big_endian { u32::from_be_bytes(*bytes) } else { u32::from_le_bytes(*bytes) };
     usize::try_from(number).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_powers_of_ten_or_of_two() {
+        for (resolution, expected) in [
+            (0, Some(1)),
+            (6, Some(1_000_000)),
+            (19, Some(10_000_000_000_000_000_000)),
+            (20, None),
+            (0x80, Some(1)),
+            (0x8a, Some(1024)),
+            (0xbf, Some(1 << 63)),
+            (0xc0, None),
+        ] {
+            assert_eq!(units(resolution), expected, "{resolution:#x}");
+        }
+    }
+
+    #[test]
+    fn times_are_in_an_interfaces_units_and_from_its_offset() {
+        let time = |units: u64, offset: i64, ticks: u64| {
+            let interface = Interface { name: NAMELESS.into(), link: 1, units, offset };
+            interface.time(ticks).map(Timestamp::as_nanosecond)
+        };
+        assert_eq!(time(1_000_000, 0, 1_500_001), Some(1_500_001_000));
+        assert_eq!(time(1024, 0, 1536), Some(1_500_000_000));
+        assert_eq!(time(1 << 63, 0, 3 << 62), Some(1_500_000_000));
+        assert_eq!(time(1000, 100, 1500), Some(101_500_000_000));
+        assert_eq!(time(1000, -100, 1500), Some(-98_500_000_000));
+        assert_eq!(time(1, 0, u64::MAX), None);
+        assert_eq!(time(1, i64::MAX, 1), None);
+    }
+
+    #[test]
+    fn an_offset_is_in_the_sections_byte_order() {
+        // An interface description of the other byte order than ours, with if_tsoffset 3600.
+        let offset = [&14u16.to_be_bytes()[..], &8u16.to_be_bytes(), &3600i64.to_be_bytes()].concat();
+        let body = [&[0, 1, 0, 0, 0, 0, 0, 0][..], &offset, &[0; 4]].concat();
+        let length = u32::try_from(body.len() + 12).unwrap().to_be_bytes();
+        let block = [&1u32.to_be_bytes()[..], &length, &body, &length].concat();
+        let mut interfaces = Vec::new();
+        assert!(in_block(&block, &mut true, &mut interfaces).unwrap().is_none());
+        assert_eq!((interfaces[0].offset, interfaces[0].link), (3600, 1));
+    }
+}

@@ -205,6 +205,7 @@ mod tests {
         let syns = |from: std::ops::Range<u8>| from.map(|from| segment((from, 1), (1, 80), SYN)).collect();
         let strays =
             |from: std::ops::Range<u8>, flags| from.map(|from| segment((from, 80), (1, 9), flags)).collect();
+        let sweep = (2..5).map(|to| segment((9, 40_000), (to, 80), SYN)).collect();
         let scan = (1..200).map(|port| segment((2, 40_000), (1, port), SYN)).collect();
         for (name, segments, expected) in [
             ("a server", connections(&[(2, 1), (3, 1), (4, 1)]), vec![1]),
@@ -215,6 +216,7 @@ mod tests {
             ("forged SYNs that nobody answers", syns(2..100), vec![1]),
             ("one source's SYNs", syns(2..3), vec![1]),
             ("one source's scan", scan, vec![1]),
+            ("one source's SYNs to several addresses", sweep, vec![2, 3, 4]),
             ("backscatter", strays(2..100, SYN | ACK), vec![1]),
             ("nothing", Vec::new(), vec![]),
         ] {
