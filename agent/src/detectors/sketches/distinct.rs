@@ -14,7 +14,7 @@ const REGISTERS: HllType = HllType::Hll6;
 
 /// Estimates how many different sources were inserted, in 3 KiB.
 ///
-/// Up to about 380 sources it counts exactly. Above, the standard error is 0.83 / sqrt(4096) = 1.3 %: two estimates in
+/// Up to about 380 sources it counts, one too few with probability below 0.1 %. Above, the standard error is 0.83 / sqrt(4096) = 1.3 %: two estimates in
 /// three are within 1.3 %, 98 in 100 within 3 %. After a merge 1.04 / sqrt(4096) = 1.6 %. Repeated sources change
 /// nothing. Who does not know the seed cannot choose sources that share a register, so cannot make a crowd look small.
 #[derive(Debug, Clone)]
@@ -134,10 +134,12 @@ mod tests {
     }
 
     proptest! {
+        /// Two sources look alike to it now and then: with 380 of them in one run of 2,800.
         #[test]
-        fn few_sources_are_counted_exactly(seed: u64, sources in prop::collection::vec(0u32..500, 0..380)) {
+        fn few_sources_are_counted(seed: u64, sources in prop::collection::vec(0u32..500, 0..380)) {
             let truth = sources.iter().collect::<HashSet<_>>().len();
-            prop_assert_eq!(of(seed, sources).estimate(), truth as u64);
+            let estimate = of(seed, sources).estimate();
+            prop_assert!(estimate.abs_diff(truth as u64) <= 1, "{estimate} of {truth}");
         }
     }
 }

@@ -70,24 +70,27 @@ impl<K: Copy + Eq + Hash> HeavyHitters<K> {
     /// Adds weight to a key.
     pub fn add(&mut self, key: K, weight: u64) {
         self.total = self.total.saturating_add(weight);
-        let counter = self.counters.get(&key).copied();
-        let Counter { rank, error } = counter.unwrap_or_else(|| self.free_counter());
-        self.order.remove(&rank);
-        let rank = Rank { count: rank.count.saturating_add(weight), ..rank };
+        if let Some(counter) = self.counters.get_mut(&key) {
+            self.order.remove(&counter.rank);
+            counter.rank.count = counter.rank.count.saturating_add(weight);
+            self.order.insert(counter.rank, key);
+            return;
+        }
+        let error = self.inheritance();
+        self.arrivals += 1;
+        let rank = Rank { count: error.saturating_add(weight), arrival: self.arrivals };
         self.counters.insert(key, Counter { rank, error });
         self.order.insert(rank, key);
     }
 
-    /// A counter for a new key. When none is left, the least one changes its owner and keeps its count: the newcomer may
-    /// have come that often unseen.
-    fn free_counter(&mut self) -> Counter {
+    /// What a new key begins with. When no counter is left, the least one changes its owner and keeps its count: the
+    /// newcomer may have come that often unseen.
+    fn inheritance(&mut self) -> u64 {
         let least = if self.counters.len() < self.capacity { None } else { self.order.pop_first() };
-        let inherited = least.map_or(0, |(rank, key)| {
+        least.map_or(0, |(rank, key)| {
             self.counters.remove(&key);
             rank.count
-        });
-        self.arrivals += 1;
-        Counter { rank: Rank { count: inherited, arrival: self.arrivals }, error: inherited }
+        })
     }
 
     /// The `k` heaviest, heaviest first; of equals the one that is surer, then the one that came first.

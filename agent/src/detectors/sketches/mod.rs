@@ -3,7 +3,7 @@
 //!
 //! | sketch | question | answer | off by |
 //! |---|---|---|---|
-//! | [`Distinct`] | how many sources are there? | estimate | 1.3 % (standard error); exact to about 380 |
+//! | [`Distinct`] | how many sources are there? | estimate | 1.3 % (standard error); next to nothing up to 380 |
 //! | [`HeavyHitters`] | who sends most, and how much? | bounds, always true | at most total / counters |
 //! | [`Collisions`] | are sources forged, or do they come again? | yes, no, too early | 1 in 1,000 a look |
 //! | [`Scanners`] | who tries many ports? | exact for those it follows | missed in a flood: see there |
@@ -12,10 +12,18 @@
 //! A source is a [`SourceKey`]. Every place in a table, register or bit is chosen by SipHash-1-3 under the seed, so who
 //! does not know the seed cannot choose sources that collide; each sketch derives a function of its own from it.
 //!
-//! What they cost (`cargo bench --bench sketches`, each fed a different source with each packet; more in
+//! What they cost, each fed a different source with each packet (`cargo bench --bench sketches`; more in
 //! `agent/benches/README.md`):
 //!
-//! TABLE
+//! | sketch | memory, full | CPU an add |
+//! |---|---|---|
+//! | [`Distinct`] | 3.7 KB | 31 ns |
+//! | [`HeavyHitters`] of 64 sources | 14 KB | 160 ns |
+//! | [`HeavyHitters`] of 256 sources | 59 KB | 220 ns |
+//! | [`Collisions`] | 33 KB | 34 ns, and 61 us a reading |
+//! | [`Scanners`] of 15 ports, one port a source | 217 KB | 200 ns |
+//! | [`Scanners`] of 1,024 ports, 1,024 ports a source | 1.0 MB | 1.6 us |
+//! | [`KnownSources`] | 59 KB | 78 ns |
 //!
 //! A detector makes its sketches with the seed that it was given, and feeds them from each second's sample:
 //!

@@ -39,7 +39,7 @@ impl Default for ScanLimits {
 /// Of each followed source it keeps the `ports` distinct ports that it tried last, and when. All of them are recent
 /// exactly if the source tried that many distinct ports recently: for a source that is followed the answer is exact, to
 /// the second of the clock it is told. It follows 1,024 sources, fewer if more than 128 ports make a scan (128 for
-/// 1,024 ports): with fifteen about 250 KiB, with any limit below 1.3 MiB.
+/// 1,024 ports): with fifteen ports below 350 KiB, with any limit below 1.3 MiB.
 ///
 /// # A flood of forged sources
 ///
