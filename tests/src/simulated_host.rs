@@ -172,6 +172,13 @@ impl Queues {
         self.silent.iter().sum::<u64>() + self.under_way_now
     }
 
+    /// Those that have waited for longer than half a second: of this second's about half, where nobody answers.
+    fn stale(&self, defers: bool) -> u64 {
+        let young = self.silent.first().copied().unwrap_or(0);
+        let silent = self.silent.iter().sum::<u64>() - young / 2;
+        silent + if defers { self.under_way_now } else { self.lost }
+    }
+
     /// These come again, unless they have `tried` often enough.
     fn try_later(&mut self, tried: usize, count: u64) {
         if let (Some(after), Some(plan)) = (TRIES.get(tried), self.again.get_mut(tried)) {
@@ -503,6 +510,9 @@ impl SimulatedHost {
                 listen: self.listeners.len() as u64,
                 ..TcpStates::default()
             },
+            half_open_stale: Some(
+                self.listeners.iter().map(|(listener, queues)| queues.stale(listener.defers)).sum(),
+            ),
             half_open,
         });
         snapshot.listeners = Some(self.listeners.iter().map(listening).collect());

@@ -68,6 +68,7 @@ const BENIGN: Handshakes = Handshakes {
     begun: 300,
     completed: 300,
     unanswered: 0,
+    unheeded: 0,
     late: 0,
     reset: 0,
     refused: 0,

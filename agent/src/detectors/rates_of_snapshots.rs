@@ -27,6 +27,8 @@ pub(super) struct PerSecond {
     pub(super) syn_ack_retransmits: f64,
     /// Of half-open connections; only in a second in which they were counted.
     pub(super) half_open_growth: f64,
+    /// The same of those that have waited for longer than any ordinary round trip, where that is known.
+    pub(super) stale_growth: Option<f64>,
     /// Handshakes that grew too old without an answer, less those that were completed after all; only from packets.
     pub(super) grown_old: f64,
     /// The same at ports where this host never answers; only from packets.
@@ -46,7 +48,7 @@ pub(super) struct PerSecond {
 pub(super) struct Comparison {
     last_ms: Option<u64>,
     counters: Rates<&'static str>,
-    half_open: Option<(u64, u64)>,
+    half_open: Option<(u64, u64, Option<u64>)>,
 }
 
 impl Comparison {
@@ -60,7 +62,7 @@ impl Comparison {
             let seconds = self.last_ms.replace(now).map_or(1.0, |last| seconds_between(last, now).max(1.0));
             return Some((of_packets(handshakes, seconds), seconds));
         }
-        let half_open_growth = self.half_open_growth(snapshot, now);
+        let (half_open_growth, stale_growth) = self.half_open_growth(snapshot, now);
         let counters = snapshot.counters.as_ref()?;
         let mut rate = |name: &'static str, value: Option<u64>| {
             let growth = self.counters.growth_of(name, value, now)?;
@@ -92,6 +94,7 @@ impl Comparison {
             retransmits,
             syn_ack_retransmits: difference(retransmits, own).max(0.0),
             half_open_growth,
+            stale_growth,
             grown_old: 0.0,
             unheeded: 0.0,
             stray_resets: (resets_sent.unwrap_or(0.0) - connections_reset.unwrap_or(0.0)).max(0.0),
@@ -104,21 +107,23 @@ impl Comparison {
     }
 
     /// Compares socket counts in the second in which they were counted, and only then.
-    fn half_open_growth(&mut self, snapshot: &Snapshot, now: u64) -> f64 {
+    fn half_open_growth(&mut self, snapshot: &Snapshot, now: u64) -> (f64, Option<f64>) {
         let Some(table) = &snapshot.tcp else {
             self.half_open = None;
-            return 0.0;
+            return (0.0, None);
         };
         let walked = now.saturating_sub(table.age_ms);
-        match self.half_open {
-            Some((at, _)) if at == walked => 0.0,
-            before => {
-                self.half_open = Some((walked, table.states.syn_recv));
-                before.map_or(0.0, |(at, count)| {
-                    (float(table.states.syn_recv) - float(count)) / seconds_between(at, walked).max(1.0)
-                })
-            }
+        let (all, stale) = (table.states.syn_recv, table.half_open_stale);
+        let Some((at, all_before, stale_before)) = self.half_open else {
+            self.half_open = Some((walked, all, stale));
+            return (0.0, stale.map(|_| 0.0));
+        };
+        if at == walked {
+            return (0.0, stale.map(|_| 0.0));
         }
+        self.half_open = Some((walked, all, stale));
+        let growth = |from, to| (float(to) - float(from)) / seconds_between(at, walked).max(1.0);
+        (growth(all_before, all), stale_before.zip(stale).map(|(before, now)| growth(before, now)))
     }
 }
 

@@ -77,6 +77,10 @@ pub struct TcpTable {
     pub method: TcpTableMethod,
     /// Sockets by state.
     pub states: TcpStates,
+    /// Of those in SYN_RECV, how many have waited for their client for longer than [`TcpTable::PATIENCE_MS`]; absent where
+    /// only /proc/net/tcp can be read.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub half_open_stale: Option<u64>,
     /// SYN_RECV by local address and port, most first; at most [`TcpTable::MAX_HALF_OPEN`] rows, the rest only
     /// in the states.
     pub half_open: Vec<HalfOpen>,
@@ -86,6 +90,9 @@ impl TcpTable {
     /// Bound on the rows of [`TcpTable::half_open`]. Only this host's own addresses and listening ports can make
     /// rows, but a routed IPv6 prefix can be one host's own.
     pub const MAX_HALF_OPEN: usize = 1024;
+
+    /// What a client may take to complete a handshake: more than any ordinary round trip.
+    pub const PATIENCE_MS: u64 = 500;
 }
 
 /// How a [`TcpTable`] was counted.

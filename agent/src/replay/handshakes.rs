@@ -492,6 +492,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn what_becomes_of_handshakes() {
         let none = Handshakes::default;
         for (name, script, until, expected) in [

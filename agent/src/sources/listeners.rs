@@ -194,6 +194,7 @@ mod tests {
             time_wait_bucket: false,
             address: address("::"),
             port: 80,
+            retransmit_in: None,
             recv_queue: 0,
             send_queue: 128,
             cookie,

@@ -7,6 +7,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use netlink_packet_core::{NetlinkBuffer, NlasIterator, Parseable};
 use netlink_packet_sock_diag::inet::{InetResponseHeader, Timer};
@@ -40,6 +41,8 @@ pub struct DiagSocket {
     pub state: u8,
     /// Whether it is one of the kernel's small time-wait sockets: TIME_WAIT, or FIN_WAIT2 that no process holds.
     pub time_wait_bucket: bool,
+    /// When a segment is sent again that has been sent once so far; nothing if it was sent again already, or none waits.
+    pub(super) retransmit_in: Option<Duration>,
     /// Local address; a v4-mapped one as IPv4.
     pub address: IpAddr,
     /// Local port.
@@ -143,6 +146,10 @@ fn read_socket(payload: &[u8]) -> io::Result<DiagSocket> {
     let mut socket = DiagSocket {
         state: header.state,
         time_wait_bucket: header.timer == Some(Timer::TimeWait),
+        retransmit_in: match header.timer {
+            Some(Timer::Retransmit(left, 0)) => Some(left),
+            _ => None,
+        },
         address: header.socket_id.source_address.to_canonical(),
         port: header.socket_id.source_port,
         recv_queue: header.recv_queue,

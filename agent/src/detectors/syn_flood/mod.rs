@@ -6,8 +6,9 @@
 //!
 //! - SYN cookies sent that did not come back,
 //! - SYNs dropped at a full SYN queue (drops at a full accept queue are the program's doing, and left out),
-//! - growth of half-open connections in the second before, less completed handshakes that wait for
-//!   `TCP_DEFER_ACCEPT`, as far as SYN-ACKs are sent again now: a handshake under way is answered within that second,
+//! - growth of half-open connections that have waited for longer than any round trip, less completed handshakes that wait
+//!   for `TCP_DEFER_ACCEPT`; where the kernel does not show how long they have waited, growth in the second before, as far
+//!   as SYN-ACKs are sent again now,
 //! - half-open connections that were reset, above what is usual here,
 //! - SYN-ACKs sent again, less what the half-open count fell by: about five for each SYN that nobody answers,
 //! - handshakes that grew too old, where they were rebuilt from packets and there is no kernel to ask.
@@ -52,6 +53,8 @@ const RETRANSMITS: f64 = 5.0;
 const RESETS: f64 = 10.0;
 /// Resets per second that are taken for health checks: more at the agent's start are a flood that is on already.
 const MOST_CHECKS: f64 = 50.0;
+/// Unusual resets in one second that are no round of health checks.
+const MANY_RESETS: f64 = 200.0;
 /// Part of the SYNs without a completed handshake that the kernel must know of, before it is believed that it knows of
 /// all: the others may never have reached it.
 const AGREEMENT: f64 = 0.3;
@@ -262,14 +265,20 @@ impl SynFlood {
     fn weigh(&self, rates: PerSecond, snapshot: &Snapshot, arrivals: Option<&Arrivals>) -> Second {
         let last = self.window.0.back().copied().unwrap_or_default();
         let before = last.rates;
-        let grown = (before.half_open_growth - before.waiting_for_data).max(0.0);
+        let grown = match rates.stale_growth {
+            Some(growth) => (growth - rates.waiting_for_data.max(before.waiting_for_data)).max(0.0),
+            None => {
+                let grown = (before.half_open_growth - before.waiting_for_data).max(0.0);
+                grown.min(rates.retransmits.unwrap_or(f64::INFINITY))
+            }
+        };
         let to_busy_ports = arrivals.map_or(0.0, |arrivals| arrivals.to_busy_ports);
         // What grows old now came in this second or the one before.
         let unheeded = rates.unheeded.min(to_busy_ports.max(last.to_busy_ports));
         // In a capture of one direction nobody answers anything.
         let in_one_direction = if is_one_sided(snapshot) { unheeded } else { 0.0 };
         let grown_old = rates.grown_old.max(0.0) + in_one_direction;
-        let growth = grown.min(rates.retransmits.unwrap_or(f64::INFINITY)) + grown_old;
+        let growth = grown + grown_old;
         let refused = rates.cookies_unreturned.max(0.0) + rates.syn_queue_drops;
         let lasting = refused + growth + unusual_resets(&self.usual.resets, &rates);
         let again = rates.syn_ack_retransmits / RETRANSMITS + rates.half_open_growth.min(0.0);
@@ -333,7 +342,8 @@ impl SynFlood {
         let slow = self.half_open_is_high(now);
         let suspect = !slow_program && (flood || pressure || slow);
         self.suspect_seconds = if suspect { self.suspect_seconds + 1 } else { 0 };
-        let strong = height == Height::Top && second.refused + second.growth > 0.0;
+        let many_resets = unusual_resets(&self.usual.resets, &second.rates) >= MANY_RESETS;
+        let strong = height == Height::Top && (second.refused + second.growth > 0.0 || many_resets);
         let sure = self.suspect_seconds >= 2 || (suspect && flood && strong);
 
         let lasts = second.lasting >= level || (pressure && !slow_program);

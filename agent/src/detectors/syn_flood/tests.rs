@@ -26,6 +26,8 @@ struct Rates {
     in_flight: u64,
     /// SYNs of connections that this host begins, sent again.
     own_retransmits: u64,
+    /// Whether the kernel does not show how long half-open connections have waited.
+    is_age_hidden: bool,
     /// Who sends the SYNs that are not completed; nothing without capture.
     senders: Option<Attackers>,
     /// SYNs to this host's addresses that are dropped or forwarded before they reach its TCP.
@@ -128,6 +130,7 @@ fn watch(
                 syn_sent: now.own_retransmits * 3,
                 ..TcpStates::default()
             },
+            half_open_stale: (!now.is_age_hidden).then_some((half_open - queued / 2).min(half_open)),
             half_open: vec![HalfOpen { address: [10, 0, 0, 1].into(), port: 443, count: 0 }],
         });
         let listener = |port, half_open: u64| Listener {
@@ -202,8 +205,8 @@ fn what_is_no_flood() {
             _ => calm(),
         }),
     ];
-    for (name, rates) in benign {
-        let found = observe(900, rates);
+    for ((name, rates), is_age_hidden) in benign.into_iter().flat_map(|case| [(case, false), (case, true)]) {
+        let found = observe(900, |second| Rates { is_age_hidden, ..rates(second) });
         assert_eq!(floods(&found), [], "{name}");
         let above = found.iter().filter(|(_, f)| f.severity > Severity::Notice && f.kind != Kind::SlowAccept);
         assert_eq!(above.count(), 0, "{name}");
@@ -212,8 +215,11 @@ fn what_is_no_flood() {
 
 #[test]
 fn floods_are_found_and_close_within_a_minute_of_their_end() {
-    for (rate, delay) in [(100, 2), (1000, 1), (20, 5)] {
-        let found = floods(&observe(600, flood(|t| if (200..320).contains(&t) { rate } else { 0 })));
+    for (rate, delay, is_age_hidden) in
+        [(100, 1, false), (1000, 0, false), (20, 3, false), (100, 2, true), (1000, 1, true), (20, 5, true)]
+    {
+        let flood = flood(|t| if (200..320).contains(&t) { rate } else { 0 });
+        let found = floods(&observe(600, |second| Rates { is_age_hidden, ..flood(second) }));
         let [(open, State::Open), (closed, State::Closed)] = found[..] else { panic!("{rate}/s: {found:?}") };
         assert!((200..=200 + delay).contains(&open), "{rate}/s: opened at {open}");
         assert!((320..=380).contains(&closed), "{rate}/s: closed at {closed}");
