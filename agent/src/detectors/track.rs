@@ -39,23 +39,13 @@ impl Track {
             return None;
         };
         self.since_update += seconds;
-        let is_named_anew = draft.verdict != open.verdict && may_be_named_anew(open, &draft);
+        let is_named_anew = lasts && draft.verdict != open.verdict && may_be_named_anew(open, &draft);
         let is_news = draft.severity > open.severity || is_named_anew;
         open.severity = open.severity.max(draft.severity);
         if lasts {
             self.quiet_seconds = 0.0;
             open.last_seen = now;
-        } else {
-            self.quiet_seconds += seconds;
-        }
-        if self.quiet_seconds >= f64::from(quiet_seconds) {
-            let open = self.open.take()?;
-            return Some(Finding { state: State::Closed, ended: Some(now), ..open });
-        }
-        if self.since_update >= UPDATE || is_news {
-            self.since_update = 0.0;
-            // Its name and beginning stay, and the worst that it has been; what was measured is of now.
-            open.state = State::Update;
+            // Its name and beginning stay, and the worst that it has been; what was measured is of when it was last seen.
             if is_named_anew {
                 open.verdict = draft.verdict;
             }
@@ -65,6 +55,16 @@ impl Track {
             open.who = draft.who.or(open.who.take());
             let new: Vec<&str> = draft.marks.into_iter().filter(|mark| !open.marks.contains(mark)).collect();
             open.marks.extend(new);
+        } else {
+            self.quiet_seconds += seconds;
+        }
+        if self.quiet_seconds >= f64::from(quiet_seconds) {
+            let open = self.open.take()?;
+            return Some(Finding { state: State::Closed, ended: Some(now), ..open });
+        }
+        if self.since_update >= UPDATE || is_news {
+            self.since_update = 0.0;
+            open.state = State::Update;
             return Some(open.clone());
         }
         None
