@@ -2,13 +2,14 @@
 # What capturing SYNs costs: the agent's CPU and memory under 20,000 a second and under as many as this machine makes, and how
 # many packets the host then takes with capture against without.
 #   tests/load/syn_capture.sh      as root; two network namespaces of its own
+# AGENT and SEND name programs that are built already, SECONDS_EACH and ROUNDS how long it takes.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 [ "$(id -u)" = 0 ] || { echo "run as root: it makes network namespaces" >&2; exit 1; }
-cargo build --locked --quiet --profile packaged -p vpcwatch
-cargo build --locked --quiet --release -p vpcwatch-tests --bin send-syns
-agent=$PWD/target/packaged/vpcwatch
-send=$PWD/target/release/send-syns
+[ -n "${AGENT:-}" ] || cargo build --locked --quiet --profile packaged -p vpcwatch
+[ -n "${SEND:-}" ] || cargo build --locked --quiet --release -p vpcwatch-tests --bin send-syns
+agent=${AGENT:-$PWD/target/packaged/vpcwatch}
+send=${SEND:-$PWD/target/release/send-syns}
 host=vpcwatch-host-$$
 peer=vpcwatch-peer-$$
 seconds=${SECONDS_EACH:-20}
