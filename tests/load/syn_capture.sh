@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# What capturing SYNs costs: the agent's CPU and memory under 20,000 a second and under as many as this machine makes, and how
-# many packets the host then takes with capture against without.
+# What capturing SYNs costs: the agent's CPU and memory under 20,000 a second and under as many as this machine makes, and what
+# packets cost the host with capture against without.
 #   tests/load/syn_capture.sh      as root; two network namespaces of its own
+# AGENT and SEND name programs that are built already, SECONDS_EACH and ROUNDS how long it takes.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 [ "$(id -u)" = 0 ] || { echo "run as root: it makes network namespaces" >&2; exit 1; }
-cargo build --locked --quiet --profile packaged -p vpcwatch
-cargo build --locked --quiet --release -p vpcwatch-tests --bin send-syns
-agent=$PWD/target/packaged/vpcwatch
-send=$PWD/target/release/send-syns
+[ -n "${AGENT:-}" ] || cargo build --locked --quiet --profile packaged -p vpcwatch
+[ -n "${SEND:-}" ] || cargo build --locked --quiet --release -p vpcwatch-tests --bin send-syns
+agent=${AGENT:-$PWD/target/packaged/vpcwatch}
+send=${SEND:-$PWD/target/release/send-syns}
 host=vpcwatch-host-$$
 peer=vpcwatch-peer-$$
 seconds=${SECONDS_EACH:-20}
@@ -49,12 +50,12 @@ for rate in idle 20000 0; do for switch in on off; do
   rm -f "$work/recording"
   start --record "$work/recording" ${options[@]+"${options[@]}"}
   before=$(ticks $pid)
-  if [ $rate = idle ]; then sleep "$seconds"; sent="0 0"; else sent=$(packets syn $rate "$seconds"); fi
+  if [ $rate = idle ]; then sleep "$seconds"; sent="0 0 0"; else sent=$(packets syn $rate "$seconds"); fi
   after=$(ticks $pid)
   memory=$(awk '/VmHWM/ { print $2 }' /proc/$pid/status)
   sleep 2
   stop
-  counted=$(grep -o '"interface":"eth0","syns":[0-9]*' "$work/recording" | awk -F: '{ sum += $NF } END { print sum + 0 }')
+  counted=$({ grep -o '"interface":"eth0","syns":[0-9]*' "$work/recording" || true; } | awk -F: '{ sum += $NF } END { print sum + 0 }')
   most=$(python3 -c "
 import json, sys
 lines = [json.loads(line) for line in open(sys.argv[1])][1:]
@@ -65,17 +66,19 @@ print(max((len(second['sample']) for line in lines for second in line.get('syns'
       w, n[2], n[1], c, m, t / l, k / 1024 }'
 done; done
 
-echo "== packets a second that the host takes, $rounds rounds of 3 s in turn, median (least, most)"
+echo "== what a packet costs the host, $rounds rounds of 3 s in turn, median (least, most)"
 for kind in syn ack; do
   for switch in none off on; do : >"$work/$switch"; done
   for _ in $(seq "$rounds"); do for switch in none off on; do
     case $switch in off) start --set interfaces.exclude=eth0 ;; on) start ;; esac
-    set -- $(packets $kind 0 3)
-    echo "$2" >>"$work/$switch"
+    packets $kind 0 3 >>"$work/$switch"
     stop
   done; done
   for switch in none off on; do
     case $switch in none) what="no agent" ;; off) what="agent, eth0 not captured" ;; on) what="agent, eth0 captured" ;; esac
-    sort -n "$work/$switch" | awk -v k=$kind -v w="$what" '{ v[NR] = $1 } END { printf "%s  %-25s %d (%d, %d)\n", k, w, v[int((NR + 1) / 2)], v[1], v[NR] }'
+    for figure in "2 packets/s" "3 ns of CPU"; do
+      sort -n -k "${figure%% *}" "$work/$switch" | awk -v k=$kind -v w="$what" -v f="${figure%% *}" -v u="${figure#* }" '
+        { v[NR] = $f } END { printf "%s  %-25s %7d %s (%d, %d)\n", k, w, v[int((NR + 1) / 2)], u, v[1], v[NR] }'
+    done
   done
 done

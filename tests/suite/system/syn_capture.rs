@@ -126,6 +126,29 @@ fn both_families_are_counted_exactly_and_looked_at() {
 }
 
 #[test]
+fn sockets_are_bound_to_one_protocol_of_one_interface() {
+    // Were they bound to all protocols (0003), the kernel would clone each packet that is transmitted.
+    let pair = Pair::new().unwrap();
+    let _watched = Watched::start(&pair.host, &["lo", "eth0"]);
+    let table = || Ok(std::fs::read_to_string("/proc/thread-self/net/packet")?);
+    let table = pair.host.inside(table).unwrap();
+    let bound = |line: &str| {
+        let [_, _, kind, protocol, interface, running, ..] = line.split_whitespace().collect::<Vec<_>>()[..]
+        else {
+            panic!("{line}");
+        };
+        assert_eq!((kind, running), ("2", "1"), "a datagram socket that receives: {line}");
+        (interface.to_owned(), protocol.to_owned())
+    };
+    let mut bound: Vec<_> = table.lines().skip(1).map(bound).collect();
+    bound.sort();
+    // A counter and a sample each.
+    let each = |interface: &(String, String)| bound.iter().filter(|other| *other == interface).count();
+    assert!(bound.iter().all(|one| each(one) == 2 && ["0800", "86dd"].contains(&one.1.as_str())), "{table}");
+    assert_eq!(bound.len(), 8, "{table}");
+}
+
+#[test]
 fn each_connection_is_counted_once_and_where_it_arrives() {
     let pair = Pair::new().unwrap();
     let at_peer = pair.peer.inside(|| Ok(TcpListener::bind("[::]:80")?)).unwrap();
@@ -229,6 +252,10 @@ fn an_interface_that_goes_and_comes_is_counted_on_without_spinning() {
     pair.host.ip(&["link", "set", "eth0", "name", "ens5"]).unwrap();
     pair.host.ip(&["link", "set", "ens5", "up"]).unwrap();
     watched.wait_for(&["lo", "ens5"]);
+    // The socket that is looked at came back each time as well.
+    let looked_at =
+        watched.seconds().iter().filter(|s| s.interface == "eth0").map(|s| s.sample.len()).sum::<usize>();
+    assert_eq!(looked_at, 40);
     // Had it spun while the interface was away, that would have been three seconds at least.
     let used = watched.cpu().saturating_sub(before);
     assert!(used < Duration::from_secs(2), "{used:?}");

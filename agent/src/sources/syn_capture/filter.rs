@@ -4,7 +4,7 @@
 //! layer need nothing of their own. A load beyond the packet's end refuses it. Instructions and ancillary loads:
 //! <https://www.kernel.org/doc/html/latest/networking/filter.html>, `include/uapi/linux/filter.h`.
 //!
-//! What decides most packets stands first: of established connections' traffic five instructions are run.
+//! What decides most packets stands first: of established connections' traffic (IPv4) six instructions are run.
 
 use std::io;
 
