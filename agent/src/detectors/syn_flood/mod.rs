@@ -265,12 +265,11 @@ impl SynFlood {
     fn weigh(&self, rates: PerSecond, snapshot: &Snapshot, arrivals: Option<&Arrivals>) -> Second {
         let last = self.window.0.back().copied().unwrap_or_default();
         let before = last.rates;
-        let grown = match rates.stale_growth {
-            Some(growth) => (growth - rates.waiting_for_data.max(before.waiting_for_data)).max(0.0),
-            None => {
-                let grown = (before.half_open_growth - before.waiting_for_data).max(0.0);
-                grown.min(rates.retransmits.unwrap_or(f64::INFINITY))
-            }
+        let grown = if let Some(growth) = rates.stale_growth {
+            (growth - rates.waiting_for_data.max(before.waiting_for_data)).max(0.0)
+        } else {
+            let grown = (before.half_open_growth - before.waiting_for_data).max(0.0);
+            grown.min(rates.retransmits.unwrap_or(f64::INFINITY))
         };
         let to_busy_ports = arrivals.map_or(0.0, |arrivals| arrivals.to_busy_ports);
         // What grows old now came in this second or the one before.
