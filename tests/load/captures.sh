@@ -17,14 +17,14 @@ stat -c 'large: %s bytes' "$work/large.pcap"
 # Runs a replay; prints its last line, what it took and its peak memory, which is read until it ends.
 measure() {
   local begun=$EPOCHREALTIME peak='' seen
-  "$agent" replay "$@" >"$work/out" 2>/dev/null &
+  "$agent" replay "$@" <&3 >"$work/out" 2>"$work/err" &
   local pid=$!
   while seen=$(grep -s VmHWM "/proc/$pid/status"); do peak=$seen; sleep 0.05; done
-  wait $pid || true # a hundredth of a capture ends in the middle of a packet
+  wait $pid || cat "$work/err" # a hundredth of a capture ends in the middle of a packet
   tail -n 1 "$work/out"
   awk -v a="$begun" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f s, ", b - a }'
-  echo "peak ${peak#VmHWM:}"
+  echo "peak$(tr -s "\t " " " <<<"${peak#VmHWM:}")"
 }
-echo "== a hundredth, from a file"; measure --pcap "$work/small.pcap"
-echo "== all, from a file"; measure --pcap "$work/large.pcap"
-echo "== all, from a pipe"; measure --pcap - < <(cat "$work/large.pcap")
+echo "== a hundredth, from a file"; measure --pcap "$work/small.pcap" 3</dev/null
+echo "== all, from a file"; measure --pcap "$work/large.pcap" 3</dev/null
+echo "== all, from a pipe"; measure --pcap - 3< <(cat "$work/large.pcap")

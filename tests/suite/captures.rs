@@ -40,6 +40,7 @@ fn sum(bytes: &[u8]) -> Handshakes {
         sum.begun += second.begun;
         sum.completed += second.completed;
         sum.unanswered += second.unanswered;
+        sum.unheeded += second.unheeded;
         sum.late += second.late;
         sum.reset += second.reset;
         sum.refused += second.refused;
@@ -193,7 +194,7 @@ fn one_direction_alone_tells_most() {
     // Which ACKs complete something must be believed: the host's own numbers were not captured.
     assert_eq!(sum(&pcap(&received(&flood()), Pcap::default()).unwrap()), FLOOD);
     let syns: Vec<_> = forged().into_iter().filter(|packet| packet.flags == 2).collect();
-    let expected = Handshakes { begun: 500, unanswered: 500, half_open: 500, ..Handshakes::default() };
+    let expected = Handshakes { begun: 500, unheeded: 500, half_open: 500, ..Handshakes::default() };
     assert_eq!(sum(&pcap(&syns, Pcap::default()).unwrap()), expected);
 }
 

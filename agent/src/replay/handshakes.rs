@@ -83,7 +83,8 @@ enum Unclear {
     Other,
 }
 
-/// One local address and port that SYNs came for.
+/// One local address and port that SYNs came for, and whether anybody listens there: it was seen to answer, or handshakes
+/// to be completed.
 #[derive(Debug, Default)]
 struct Door {
     half_open: u32,
@@ -305,9 +306,11 @@ impl Table {
 
     fn acknowledged(&mut self, ends: Ends, segment: &Segment, now: u64) {
         if let Some(open) = self.half_open.get(&ends) {
-            if open.is_completed_by(segment)
-                && let Some(open) = self.close(&ends)
-            {
+            if !open.is_completed_by(segment) {
+                return;
+            }
+            self.answers_now(&ends); // whether that was captured or not
+            if let Some(open) = self.close(&ends) {
                 self.counts.completed += 1;
                 self.counts.late += u64::from(open.counted);
                 self.remember(ends, Kind::Accepted, Some(open.sequence), now);
@@ -340,15 +343,20 @@ impl Table {
     fn answered(&mut self, ends: Ends, sequence: u32, now: u64) {
         if let Some(open) = self.half_open.get_mut(&ends) {
             open.answer = Some(sequence);
-            let may = self.answering < MAX_LISTENERS;
-            if let Some(door) = self.doors.get_mut(&ends.local).filter(|door| !door.answers && may) {
-                door.answers = true;
-                self.answering += 1;
-            }
+            self.answers_now(&ends);
         } else if let Some(known) =
             self.connections.get_mut(&ends).filter(|known| known.kind == Kind::Accepted)
         {
             self.counts.retried += u64::from(is_repeated(&mut known.seen_ms, now));
+        }
+    }
+
+    /// Somebody listens at that port.
+    fn answers_now(&mut self, ends: &Ends) {
+        let may = self.answering < MAX_LISTENERS;
+        if let Some(door) = self.doors.get_mut(&ends.local).filter(|door| !door.answers && may) {
+            door.answers = true;
+            self.answering += 1;
         }
     }
 
