@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use pcap_file::{Endianness, TsResolution};
+use serde_json::Value;
 use vpcwatch::model::snapshot::Snapshot;
 use vpcwatch::model::syns::{Handshakes, SynKind};
 use vpcwatch::replay::{Capture, CaptureError, Local};
@@ -423,4 +424,111 @@ fn configuration_is_that_of_every_command() {
     let capture = capture.to_str().unwrap();
     printed(&agent::run(&["replay", "--pcap", capture, "--set", "metrics.set=full"]), 0);
     printed(&agent::run(&["replay", "--pcap", capture, "--set", "no.such=1"]), 3);
+}
+
+/// What `replay` finds in thirty connections a second of 64 clients for a minute and a half, with this in seconds 20 to 40.
+fn found(
+    scenario: impl Fn(u32, u64) -> Vec<Packet>,
+    rate: u32,
+    keep: fn(Vec<Packet>) -> Vec<Packet>,
+) -> Vec<Value> {
+    let usual = |number: u32, at| {
+        let mut client = client(number % 64);
+        client.set_port(u16::try_from(10_000 + number).unwrap());
+        Exchange::with(client, at).served()
+    };
+    let packets = keep(together(&[each_second(30, 0..90, usual), each_second(rate, 20..40, scenario)]));
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path(), "capture", &pcap(&packets, Pcap::default()).unwrap());
+    let local = packets::HOST.to_string();
+    let arguments = ["replay", "--output", "json", "--local", &local, "--pcap", path.to_str().unwrap()];
+    agent::lines(&printed(&agent::run(&arguments), 0))
+}
+
+fn drawn(number: u32, among: u32) -> std::net::SocketAddr {
+    client(1000 + fastrand::Rng::with_seed(number.into()).u32(..among))
+}
+
+#[test]
+fn attacks_in_captures_are_named_and_what_is_none_is_not() {
+    let all = |packets| packets;
+    let syns_alone = |packets: Vec<Packet>| {
+        packets.into_iter().filter(|packet| packet.flags == 2 && packet.to.port() == 80).collect()
+    };
+    let sent_by = |sources: u32| move |number, at| Exchange::with(drawn(number, sources), at).unanswered();
+    let one = |number: u32, at| {
+        let mut client = client(5000);
+        client.set_port(u16::try_from(10_000 + number).unwrap());
+        Exchange::with(client, at).unanswered()
+    };
+    let filtered = |number: u32, at| {
+        let Exchange { client, mut server, .. } = Exchange::with(drawn(number, 200), at);
+        server.set_port(8080);
+        Exchange { at, client, server }
+            .unanswered()
+            .into_iter()
+            .filter(|packet| packet.flags == 2)
+            .collect::<Vec<_>>()
+    };
+    let scan = |is_filtered: bool| {
+        move |number: u32, at| {
+            let Exchange { client, mut server, .. } = Exchange::with(client(5000), at);
+            server.set_port(u16::try_from(100 + number).unwrap());
+            let probe = Exchange { at, client, server }.closed();
+            probe.into_iter().filter(|packet| !is_filtered || packet.flags == 2).collect::<Vec<_>>()
+        }
+    };
+    type Scenario<'a> = &'a dyn Fn(u32, u64) -> Vec<Packet>;
+    type Keep = fn(Vec<Packet>) -> Vec<Packet>;
+    let cases: [(&str, Scenario, u32, Keep, &[&str]); 15] = [
+        ("nothing", &|_, _| Vec::new(), 1, all, &[]),
+        ("forged sources", &sent_by(131_072), 300, all, &["syn_flood spoofed"]),
+        ("forged sources, few", &sent_by(131_072), 20, all, &["syn_flood spoofed"]),
+        ("200 sources", &sent_by(200), 300, all, &["syn_flood distributed"]),
+        ("2,000 sources", &sent_by(2_000), 300, all, &["syn_flood distributed"]),
+        ("one source", &one, 300, all, &["syn_flood single_source"]),
+        (
+            "live sources",
+            &|n, at| Exchange::with(drawn(n, 64), at).live_source(),
+            300,
+            all,
+            &["syn_flood live_sources"],
+        ),
+        ("forged sources, SYNs alone", &sent_by(131_072), 300, syns_alone, &["syn_flood spoofed"]),
+        ("flash crowd", &|n, at| Exchange::with(client(5000 + n), at).served(), 600, all, &["flash_crowd"]),
+        (
+            "slow program",
+            &|n, at| Exchange::with(client(5000 + n), at).kept_waiting(),
+            100,
+            all,
+            &["slow_accept"],
+        ),
+        ("closed ports", &scan(false), 300, all, &["port_scan"]),
+        ("filtered ports", &scan(true), 300, all, &["port_scan"]),
+        ("one filtered port", &filtered, 300, all, &["not_reaching_tcp"]),
+        (
+            "backscatter",
+            &|n, at| Exchange::with(drawn(n, 9000), at).backscatter(),
+            300,
+            all,
+            &["backscatter"],
+        ),
+        ("stray segments", &|n, at| Exchange::with(drawn(n, 9000), at).stray(), 300, all, &["ack_noise"]),
+    ];
+    for (name, scenario, rate, keep, expected) in cases {
+        let findings = found(scenario, rate, keep);
+        let last = |finding: &&Value| finding["state"] == "closed";
+        let named = |finding: &Value| match finding["verdict"].as_str() {
+            Some(verdict) => format!("{} {verdict}", finding["kind"].as_str().unwrap()),
+            None => finding["kind"].as_str().unwrap().to_owned(),
+        };
+        let told: Vec<String> = findings.iter().filter(last).map(named).collect();
+        assert_eq!(told, expected, "{name}: {findings:#?}");
+        if let Some(first) = findings.first() {
+            let began: jiff::Timestamp = first["began"].as_str().unwrap().parse().unwrap();
+            let after = began.as_millisecond() as f64 / 1000.0 - packets::BEGAN as f64 - 20.0;
+            let limit = if rate < 100 || first["kind"] != "syn_flood" { 6.0 } else { 2.0 };
+            assert!((0.0..=limit).contains(&after), "{name}: {after} s");
+        }
+    }
 }

@@ -172,6 +172,8 @@ impl Table {
     fn syn(&mut self, ends: Ends, sequence: u32, now: u64) -> bool {
         let seen = match (self.half_open.get_mut(&ends), self.connections.get_mut(&ends)) {
             (Some(open), _) if open.sequence == sequence => Some(&mut open.syn_ms),
+            // After a RST it is asked anew, not again.
+            (_, Some(known)) if known.kind == Kind::Ended && is_apart(known.seen_ms, now) => None,
             (_, Some(known)) if known.sequence == Some(sequence) => Some(&mut known.seen_ms),
             _ => None,
         };
@@ -417,9 +419,13 @@ impl HalfOpen {
     }
 }
 
+fn is_apart(seen: u64, now: u64) -> bool {
+    now.saturating_sub(seen) >= TWICE_MS
+}
+
 /// Whether what was last seen then is repeated now, and not only captured twice.
 fn is_repeated(seen: &mut u64, now: u64) -> bool {
-    let repeated = now.saturating_sub(*seen) >= TWICE_MS;
+    let repeated = is_apart(*seen, now);
     if repeated {
         *seen = now;
     }
@@ -562,7 +568,7 @@ mod tests {
                 "refused and asked again",
                 "0 c S 7; 1 h RA 0 8; 500 c S 7; 501 h RA 0 8",
                 1000,
-                Handshakes { refused: 1, ..begun() },
+                Handshakes { begun: 2, refused: 2, ..none() },
             ),
             (
                 "a slow program",

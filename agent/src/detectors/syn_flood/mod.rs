@@ -53,6 +53,8 @@ const RETRANSMITS: f64 = 5.0;
 const RESETS: f64 = 10.0;
 /// Resets per second that are taken for health checks: more at the agent's start are a flood that is on already.
 const MOST_CHECKS: f64 = 50.0;
+/// SYNs a second that are no flood in a capture in which this host answers nothing.
+const ONE_SIDED: f64 = 50.0;
 /// Unusual resets in one second that are no round of health checks.
 const MANY_RESETS: f64 = 200.0;
 /// Part of the SYNs without a completed handshake that the kernel must know of, before it is believed that it knows of
@@ -82,6 +84,8 @@ pub(super) struct SynFlood {
 #[derive(Debug, Clone, Copy, Default)]
 struct Usual {
     resets: Baseline,
+    /// Only of packet captures.
+    unheeded: Baseline,
     completed: Baseline,
     half_open: Baseline,
 }
@@ -220,7 +224,7 @@ impl Detector for SynFlood {
     }
 
     fn learned(&self) -> Option<serde_json::Value> {
-        let Usual { resets, completed, half_open } = self.usual;
+        let Usual { resets, completed, half_open, .. } = self.usual;
         let unanswered = self.unanswered.usual;
         let learned = Learned { version: LEARNED_VERSION, unanswered, resets, completed, half_open };
         if learned.is_worth_keeping() { serde_json::to_value(learned).ok() } else { None }
@@ -274,9 +278,7 @@ impl SynFlood {
         let to_busy_ports = arrivals.map_or(0.0, |arrivals| arrivals.to_busy_ports);
         // What grows old now came in this second or the one before.
         let unheeded = rates.unheeded.min(to_busy_ports.max(last.to_busy_ports));
-        // In a capture of one direction nobody answers anything.
-        let in_one_direction = if is_one_sided(snapshot) { unheeded } else { 0.0 };
-        let grown_old = rates.grown_old.max(0.0) + in_one_direction;
+        let grown_old = rates.grown_old.max(0.0) + self.in_one_direction(unheeded, snapshot);
         let growth = grown + grown_old;
         let refused = rates.cookies_unreturned.max(0.0) + rates.syn_queue_drops;
         let lasting = refused + growth + unusual_resets(&self.usual.resets, &rates);
@@ -285,6 +287,12 @@ impl SynFlood {
         let counted = |unanswered| self.counted(unanswered, &rates, arrivals);
         let (lasting, unanswered) = (counted(lasting), counted(unanswered));
         Second { rates, lasting, unanswered, refused, growth, to_busy_ports, unheeded }
+    }
+
+    /// In a capture of one direction, or of SYNs alone, nobody answers anything: only many more than usual are unanswered.
+    fn in_one_direction(&self, unheeded: f64, snapshot: &Snapshot) -> f64 {
+        let usual = ONE_SIDED.max(self.usual.unheeded.mean() + 3.0 * self.usual.unheeded.deviation());
+        if is_one_sided(snapshot) { (unheeded - usual).max(0.0) } else { 0.0 }
     }
 
     /// Unanswered handshakes in the light of captured SYNs: those of sources and ports that are to be ignored do not
@@ -371,6 +379,7 @@ impl SynFlood {
             self.unanswered.usual.learn(now.second.unanswered);
         }
         usual.half_open.learn(half_open(now.snapshot));
+        usual.unheeded.learn(now.second.unheeded.min(MOST_CHECKS));
         usual.resets.learn(rates.embryonic_resets.min(MOST_CHECKS));
         if self.slow_accept.is_open() {
             return;
