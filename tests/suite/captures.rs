@@ -426,6 +426,9 @@ fn configuration_is_that_of_every_command() {
     printed(&agent::run(&["replay", "--pcap", capture, "--set", "no.such=1"]), 3);
 }
 
+type Scenario<'a> = &'a dyn Fn(u32, u64) -> Vec<Packet>;
+type Keep = fn(Vec<Packet>) -> Vec<Packet>;
+
 /// What `replay` finds in thirty connections a second of 64 clients for a minute and a half, with this in seconds 20 to 40.
 fn found(
     scenario: impl Fn(u32, u64) -> Vec<Packet>,
@@ -478,8 +481,6 @@ fn attacks_in_captures_are_named_and_what_is_none_is_not() {
             probe.into_iter().filter(|packet| !is_filtered || packet.flags == 2).collect::<Vec<_>>()
         }
     };
-    type Scenario<'a> = &'a dyn Fn(u32, u64) -> Vec<Packet>;
-    type Keep = fn(Vec<Packet>) -> Vec<Packet>;
     let cases: [(&str, Scenario, u32, Keep, &[&str]); 15] = [
         ("nothing", &|_, _| Vec::new(), 1, all, &[]),
         ("forged sources", &sent_by(131_072), 300, all, &["syn_flood spoofed"]),
@@ -526,7 +527,8 @@ fn attacks_in_captures_are_named_and_what_is_none_is_not() {
         assert_eq!(told, expected, "{name}: {findings:#?}");
         if let Some(first) = findings.first() {
             let began: jiff::Timestamp = first["began"].as_str().unwrap().parse().unwrap();
-            let after = began.as_millisecond() as f64 / 1000.0 - packets::BEGAN as f64 - 20.0;
+            let attack = jiff::Timestamp::from_second(packets::BEGAN.cast_signed() + 20).unwrap();
+            let after = began.duration_since(attack).as_secs_f64();
             let limit = if rate < 100 || first["kind"] != "syn_flood" { 6.0 } else { 2.0 };
             assert!((0.0..=limit).contains(&after), "{name}: {after} s");
         }

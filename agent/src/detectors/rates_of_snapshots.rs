@@ -1,6 +1,8 @@
 //! What detectors look at: the growth per second of the kernel's counters between two snapshots; or, where there is
 //! no kernel to ask, the handshakes that were rebuilt from packets.
 
+use std::collections::VecDeque;
+
 use crate::model::snapshot::Snapshot;
 use crate::model::syns::Handshakes;
 use crate::rates::{Rates, TICK_MS};
@@ -27,7 +29,8 @@ pub(super) struct PerSecond {
     pub(super) syn_ack_retransmits: f64,
     /// Of half-open connections; only in a second in which they were counted.
     pub(super) half_open_growth: f64,
-    /// The same of those that have waited for longer than any ordinary round trip, where that is known.
+    /// Of those that have waited for longer than any ordinary round trip, where that is known, growth beyond the most that
+    /// there were in the last ten counts: where some always wait, their number goes up and down.
     pub(super) stale_growth: Option<f64>,
     /// Handshakes that grew too old without an answer, less those that were completed after all; only from packets.
     pub(super) grown_old: f64,
@@ -48,8 +51,13 @@ pub(super) struct PerSecond {
 pub(super) struct Comparison {
     last_ms: Option<u64>,
     counters: Rates<&'static str>,
-    half_open: Option<(u64, u64, Option<u64>)>,
+    half_open: Option<(u64, u64)>,
+    /// Of those that have waited for long, the last counts.
+    stale: VecDeque<u64>,
 }
+
+/// Counts with which the next is compared.
+const STALE_COUNTS: usize = 10;
 
 impl Comparison {
     /// The rates of this snapshot, and how many seconds they are of; nothing at the first, or without counters.
@@ -114,16 +122,20 @@ impl Comparison {
         };
         let walked = now.saturating_sub(table.age_ms);
         let (all, stale) = (table.states.syn_recv, table.half_open_stale);
-        let Some((at, all_before, stale_before)) = self.half_open else {
-            self.half_open = Some((walked, all, stale));
-            return (0.0, stale.map(|_| 0.0));
-        };
-        if at == walked {
+        let before = self.half_open.replace((walked, all));
+        if before.is_some_and(|(at, _)| at == walked) {
             return (0.0, stale.map(|_| 0.0));
         }
-        self.half_open = Some((walked, all, stale));
+        let most = self.stale.iter().max().copied();
+        if let Some(stale) = stale {
+            self.stale.push_back(stale);
+        }
+        if self.stale.len() > STALE_COUNTS || stale.is_none() {
+            self.stale.pop_front();
+        }
+        let Some((at, all_before)) = before else { return (0.0, stale.map(|_| 0.0)) };
         let growth = |from, to| (float(to) - float(from)) / seconds_between(at, walked).max(1.0);
-        (growth(all_before, all), stale_before.zip(stale).map(|(before, now)| growth(before, now)))
+        (growth(all_before, all), stale.map(|stale| growth(most.unwrap_or(stale), stale)))
     }
 }
 
