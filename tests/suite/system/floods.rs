@@ -14,14 +14,15 @@ fn listen(pair: &Pair, backlog: i32) -> TcpListener {
     super::listen(&pair.host, &format!("0.0.0.0:{PORT}"), backlog, false).into()
 }
 
-/// Kinds of findings that a run printed.
-fn kinds(lines: &[Value]) -> Vec<String> {
+/// Findings that a run printed, as they were when they opened.
+fn opened(lines: &[Value]) -> Vec<Value> {
     let events = lines.iter().filter(|line| line["logGroupName"] == "/vpcwatch/findings");
-    let kind = |line: &Value| {
-        let finding: Value = serde_json::from_str(line["message"].as_str().unwrap()).unwrap();
-        finding["kind"].as_str().unwrap().to_owned()
-    };
-    events.map(kind).collect()
+    let finding = |line: &Value| serde_json::from_str(line["message"].as_str().unwrap()).unwrap();
+    events.map(finding).filter(|finding: &Value| finding["state"] == "open").collect()
+}
+
+fn kinds(lines: &[Value]) -> Vec<String> {
+    opened(lines).iter().map(|finding| finding["kind"].as_str().unwrap().to_owned()).collect()
 }
 
 /// Does something every tenth of a second for that long.
@@ -36,21 +37,56 @@ fn for_seconds(seconds: u64, mut work: impl FnMut(u64)) {
     }
 }
 
-#[test]
-fn a_flood_of_made_up_sources_is_found() {
+/// What opens in a flood of 300 SYNs a second, each from another address.
+fn flood_of_made_up_sources(more: &[&str]) -> Vec<Value> {
     let pair = Pair::new().unwrap();
     let _listener = listen(&pair, 128);
-    let run = DryRun::start(&pair.host, &[]);
+    let run = DryRun::start(&pair.host, more);
     for_seconds(8, |tenth| {
         if tenth >= 30 {
-            // 300 a second
             let source = |n: u64| {
                 IpAddr::from([198, 18, u8::try_from(tenth % 256).unwrap(), u8::try_from(n).unwrap()])
             };
             pair.syns(&(0..30).map(source).collect::<Vec<_>>(), [10, 9, 0, 2].into(), PORT).unwrap();
         }
     });
-    assert_eq!(kinds(&run.stop()), ["syn_flood"]);
+    opened(&run.stop())
+}
+
+#[test]
+fn a_flood_of_made_up_sources_is_found_and_named() {
+    let findings = flood_of_made_up_sources(&[]);
+    assert_eq!(findings.len(), 1, "{findings:#?}");
+    assert_eq!((&findings[0]["kind"], &findings[0]["verdict"]), (&"syn_flood".into(), &"spoofed".into()));
+    assert_eq!(findings[0]["where"]["interface"], "eth0");
+    assert_eq!(findings[0]["where"]["port"], PORT);
+    let distinct = findings[0]["who"]["distinct_sources"].as_u64().unwrap();
+    assert!(distinct > 50, "{findings:#?}");
+}
+
+#[test]
+fn a_flood_is_found_without_capture_too() {
+    let findings = flood_of_made_up_sources(&["--set", "syn_flood.capture=false"]);
+    assert_eq!(findings.len(), 1, "{findings:#?}");
+    assert_eq!(findings[0]["verdict"], "sources_unknown");
+    assert!(findings[0].get("who").is_none());
+}
+
+#[test]
+fn a_scan_is_found_and_is_no_flood() {
+    let pair = Pair::new().unwrap();
+    let _listener = listen(&pair, 128);
+    let run = DryRun::start(&pair.host, &[]);
+    for_seconds(6, |tenth| {
+        if tenth >= 20 {
+            let port = 1000 + u16::try_from(tenth).unwrap();
+            pair.syns(&[[198, 18, 0, 7].into()], [10, 9, 0, 2].into(), port).unwrap();
+        }
+    });
+    let findings = opened(&run.stop());
+    assert_eq!(findings.len(), 1, "{findings:#?}");
+    assert_eq!(findings[0]["kind"], "port_scan");
+    assert_eq!(findings[0]["who"]["top_sources"][0]["source"], "198.18.0.7");
 }
 
 #[test]
