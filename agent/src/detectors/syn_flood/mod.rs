@@ -55,8 +55,8 @@ const RESETS: f64 = 10.0;
 const MOST_CHECKS: f64 = 50.0;
 /// SYNs a second that are no flood in a capture in which this host answers nothing.
 const ONE_SIDED: f64 = 50.0;
-/// Unusual resets in one second that are no round of health checks.
-const MANY_RESETS: f64 = 200.0;
+/// Unusual resets, or cookies that did not come back, that are no chance in one second.
+const MANY: f64 = 200.0;
 /// Part of the SYNs without a completed handshake that the kernel must know of, before it is believed that it knows of
 /// all: the others may never have reached it.
 const AGREEMENT: f64 = 0.3;
@@ -349,13 +349,23 @@ impl SynFlood {
         let slow = self.half_open_is_high(now);
         let suspect = !slow_program && (flood || pressure || slow);
         self.suspect_seconds = if suspect { self.suspect_seconds + 1 } else { 0 };
-        let many_resets = unusual_resets(&self.usual.resets, &second.rates) >= MANY_RESETS;
-        let strong = height == Height::Top && (second.refused + second.growth > 0.0 || many_resets);
-        let sure = self.suspect_seconds >= 2 || (suspect && flood && strong);
+        let at_once = flood && height == Height::Top && self.leaves_no_doubt(second);
+        let sure = self.suspect_seconds >= 2 || (suspect && at_once);
 
         let lasts = second.lasting >= level || (pressure && !slow_program);
         let draft = finding::draft(now, &self.senders);
         self.flood.step(sure, lasts, draft, now.snapshot.time, now.seconds, settings.quiet_seconds)
+    }
+
+    /// Whether one second suffices. A burst of clients from far away may just have been sent cookies, or have been looked
+    /// at by health checks: few of those, or of sources that are known, are looked at for a second more.
+    fn leaves_no_doubt(&self, second: &Second) -> bool {
+        let rates = &second.rates;
+        let resets = unusual_resets(&self.usual.resets, rates);
+        second.growth > 0.0
+            || rates.syn_queue_drops > 0.0
+            || rates.cookies_unreturned.max(resets) >= MANY
+            || rates.cookies_unreturned > 0.0 && self.senders.are_strangers()
     }
 
     /// Half-open connections far above what is usual for ten seconds, and still fed.

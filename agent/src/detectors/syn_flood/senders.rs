@@ -160,6 +160,12 @@ impl Senders {
         if rare.looks_random(MADE_UP).unwrap_or(by_guess) { Verdict::Spoofed } else { Verdict::Distributed }
     }
 
+    /// Whether most of it comes from sources that were not there before, where regular clients are known.
+    pub(super) fn are_strangers(&self) -> bool {
+        let Suspects { strangers, sampled, .. } = &self.suspects;
+        self.usual_seconds >= ACQUAINTED && *sampled >= ENOUGH && strangers.offered() * 2 >= *sampled
+    }
+
     /// Pairs that regular clients may make: none where those are known, and few at any time, since who comes more often
     /// is no pair any more.
     fn excused(&self) -> u64 {
