@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::terminal::printable;
 use crate::model::catalog::{Group, Unit};
-use crate::model::finding::{Finding, Severity, State};
+use crate::model::finding::{Finding, Place, Severity, State, Who};
 use crate::model::interval::{Interval, ListenerSummary, Published, Series};
 
 const NAME: usize = 40;
@@ -69,14 +69,8 @@ pub fn finding(finding: &Finding) -> String {
         "{style}{what} {}{style:#} ({severity}{said}) {seen}{since}",
         finding.kind.as_str()
     ));
-    if let Some(place) = &finding.place {
-        let unit = place.unit.as_deref().map(|unit| format!(" ({})", printable(unit))).unwrap_or_default();
-        let listener = place.address.zip(place.port).map(|(address, port)| SocketAddr::new(address, port));
-        let at = listener.map(|listener| format!(" at {listener}{unit}")).unwrap_or_default();
-        let via =
-            place.interface.as_deref().map(|name| format!(" by {}", printable(name))).unwrap_or_default();
-        table.line(format_args!(" {at}{via}"));
-    }
+    table.place(finding.place.as_ref());
+    table.who(finding.who.as_ref());
     // What was seen at its beginning says nothing of its end.
     let evidence = finding.evidence.iter().filter(|_| finding.state != State::Closed);
     for evidence in evidence {
@@ -93,6 +87,36 @@ pub fn finding(finding: &Finding) -> String {
 struct Table(String);
 
 impl Table {
+    /// Where on this host.
+    fn place(&mut self, place: Option<&Place>) {
+        let Some(place) = place else { return };
+        let unit = place.unit.as_deref().map(|unit| format!(" ({})", printable(unit))).unwrap_or_default();
+        let at = match (place.address, place.port) {
+            (Some(address), Some(port)) => format!(" at {}{unit}", SocketAddr::new(address, port)),
+            (None, Some(port)) => format!(" at port {port}"),
+            _ => String::new(),
+        };
+        let via = place.interface.as_deref().map(|name| format!(" by {}", printable(name)));
+        self.line(format_args!(" {at}{}", via.unwrap_or_default()));
+    }
+
+    /// Who sends it; a share that rounds to nothing is no news.
+    fn who(&mut self, who: Option<&Who>) {
+        let Some(Who { distinct_sources, top_sources }) = who else { return };
+        let worth_naming = top_sources.iter().filter(|source| source.share >= 0.01);
+        let named: Vec<String> =
+            worth_naming.map(|source| format!("{} ({:.0} %)", source.source, source.share * 100.0)).collect();
+        let most = if named.is_empty() {
+            ", none of them prominent".to_owned()
+        } else {
+            format!(": {}", named.join(", "))
+        };
+        match distinct_sources {
+            1 => self.line(format_args!("  from one source{most}")),
+            many => self.line(format_args!("  from about {many} sources{most}")),
+        }
+    }
+
     fn line(&mut self, text: std::fmt::Arguments) {
         // Writing to a String cannot fail.
         let _ = write!(self.0, "{text}");

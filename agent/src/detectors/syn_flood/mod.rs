@@ -353,7 +353,11 @@ impl SynFlood {
         let sure = self.suspect_seconds >= 2 || (suspect && at_once);
 
         let lasts = second.lasting >= level || (pressure && !slow_program);
-        let draft = finding::draft(now, &self.senders);
+        let mut draft = finding::draft(now, &self.senders);
+        // Its end is no evidence.
+        if let Some(open) = self.flood.open.as_ref().filter(|_| second.lasting < level) {
+            draft.evidence.clone_from(&open.evidence);
+        }
         self.flood.step(sure, lasts, draft, now.snapshot.time, now.seconds, settings.quiet_seconds)
     }
 
