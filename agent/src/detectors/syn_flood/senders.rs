@@ -25,6 +25,8 @@ const ACQUAINTED: f64 = 10.0;
 const EXCUSED: u64 = 32;
 /// SYNs below which nothing is said of their sources.
 const ENOUGH: u64 = 10;
+/// Part of all SYNs below which a source is not alone behind a flood, however little of them stays unanswered.
+const PROMINENT: f64 = 0.1;
 /// So many equally likely sources or more are made up. Botnets in one flood are smaller; made-up addresses come of the
 /// whole address space, or of a large part of it.
 const MADE_UP: f64 = 65_536.0;
@@ -147,7 +149,8 @@ impl Senders {
             return Verdict::Unknown;
         }
         let [first, ..] = suspects.sources.top(1)[..] else { return Verdict::Unknown };
-        if self.beyond_usual(&first) >= suspects.unanswered / 2.0 {
+        let is_prominent = float(first.at_least()) >= PROMINENT * suspects.syns;
+        if is_prominent && self.beyond_usual(&first) >= suspects.unanswered / 2.0 {
             return Verdict::SingleSource;
         }
         let all = suspects.strangers.reading();
