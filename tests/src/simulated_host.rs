@@ -179,6 +179,10 @@ impl Queues {
         silent + if defers { self.under_way_now } else { self.lost }
     }
 
+    fn newly_stale(&self) -> u64 {
+        self.silent.first().map_or(0, |young| young - young / 2)
+    }
+
     /// These come again, unless they have `tried` often enough.
     fn try_later(&mut self, tried: usize, count: u64) {
         if let (Some(after), Some(plan)) = (TRIES.get(tried), self.again.get_mut(tried)) {
@@ -510,6 +514,7 @@ impl SimulatedHost {
                 listen: self.listeners.len() as u64,
                 ..TcpStates::default()
             },
+            half_open_newly_stale: Some(self.listeners.iter().map(|(_, queues)| queues.newly_stale()).sum()),
             half_open_stale: Some(
                 self.listeners.iter().map(|(listener, queues)| queues.stale(listener.defers)).sum(),
             ),

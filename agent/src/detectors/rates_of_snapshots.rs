@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use crate::model::snapshot::Snapshot;
+use crate::model::snapshot::{Snapshot, TcpTable};
 use crate::model::syns::Handshakes;
 use crate::rates::{Rates, TICK_MS};
 
@@ -32,6 +32,8 @@ pub(super) struct PerSecond {
     /// Of those that have waited for longer than any ordinary round trip, where that is known, growth beyond the most that
     /// there were in the last ten counts: where some always wait, their number goes up and down.
     pub(super) stale_growth: Option<f64>,
+    /// Half-open connections that have waited that long, and came within the last second.
+    pub(super) newly_stale: f64,
     /// Handshakes that grew too old without an answer, less those that were completed after all; only from packets.
     pub(super) grown_old: f64,
     /// The same at ports where this host never answers; only from packets.
@@ -103,6 +105,7 @@ impl Comparison {
             syn_ack_retransmits: difference(retransmits, own).max(0.0),
             half_open_growth,
             stale_growth,
+            newly_stale: newly_stale(snapshot),
             grown_old: 0.0,
             unheeded: 0.0,
             stray_resets: (resets_sent.unwrap_or(0.0) - connections_reset.unwrap_or(0.0)).max(0.0),
@@ -137,6 +140,13 @@ impl Comparison {
         let growth = |from, to| (float(to) - float(from)) / seconds_between(at, walked).max(1.0);
         (growth(all_before, all), stale.map(|stale| growth(most.unwrap_or(stale), stale)))
     }
+}
+
+/// A second, from those that came in the part of a second that lies between patience and the first retransmission.
+fn newly_stale(snapshot: &Snapshot) -> f64 {
+    let counted_now = snapshot.tcp.as_ref().filter(|table| table.age_ms == 0);
+    let part = 1.0 - float(TcpTable::PATIENCE_MS) / 1000.0;
+    counted_now.and_then(|table| table.half_open_newly_stale).map_or(0.0, |count| float(count) / part)
 }
 
 /// What is only the kernel's to know stays zero.

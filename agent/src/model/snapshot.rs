@@ -81,6 +81,10 @@ pub struct TcpTable {
     /// only /proc/net/tcp can be read.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub half_open_stale: Option<u64>,
+    /// Of these, how many have waited for less than a second, so that their SYN-ACK was not sent again yet: those that came in
+    /// half a second, and nobody answered.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub half_open_newly_stale: Option<u64>,
     /// SYN_RECV by local address and port, most first; at most [`TcpTable::MAX_HALF_OPEN`] rows, the rest only
     /// in the states.
     pub half_open: Vec<HalfOpen>,

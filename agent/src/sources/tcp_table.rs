@@ -79,19 +79,21 @@ impl TcpTableSource {
             snapshot.counters.as_ref().and_then(|c| Some((c.tcp_curr_estab?, c.tcp_time_wait_buckets?)));
         let mask = if totals.is_some() { ALL_BUT_ESTABLISHED_AND_TIME_WAIT } else { ALL_STATES };
         let mut seen = Seen::default();
-        let (mut buckets, mut stale) = (0, 0);
+        let mut buckets = 0;
         self.sock_diag.walk(mask, |socket| {
             seen.add(socket.state, socket.address, socket.port);
-            stale += u64::from(socket.state == SYN_RECV && is_stale(socket.retransmit_in));
+            if socket.state == SYN_RECV {
+                seen.wait(socket.retransmit_in);
+            }
             buckets += u64::from(socket.time_wait_bucket);
         })?;
         let Some((established_and_close_wait, time_wait_buckets)) = totals else {
-            return Ok(TcpTable { half_open_stale: Some(stale), ..seen.table(TcpTableMethod::SockDiagFull) });
+            return Ok(seen.table(TcpTableMethod::SockDiagFull));
         };
         // Sockets come and go between the two readings: never below zero.
         seen.states.established = established_and_close_wait.saturating_sub(seen.states.close_wait);
         seen.states.time_wait = time_wait_buckets.saturating_sub(buckets);
-        Ok(TcpTable { half_open_stale: Some(stale), ..seen.table(TcpTableMethod::SockDiagComplement) })
+        Ok(seen.table(TcpTableMethod::SockDiagComplement))
     }
 
     fn by_procfs(&self, snapshot: &Snapshot, why: Option<String>) -> Result<Walk, SourceError> {
@@ -113,12 +115,6 @@ impl TcpTableSource {
             degraded: (!degraded.is_empty()).then(|| degraded.join("; ")),
         })
     }
-}
-
-/// Whether a half-open connection has waited for long. Its SYN-ACK is sent again after `TCP_TIMEOUT_INIT`, a second
-/// (`reqsk_queue_hash_req` in `net/ipv4/inet_connection_sock.c`, shown by `inet_req_diag_fill` in `net/ipv4/inet_diag.c`).
-fn is_stale(retransmit_in: Option<Duration>) -> bool {
-    retransmit_in.is_none_or(|left| left <= Duration::from_millis(1000 - TcpTable::PATIENCE_MS))
 }
 
 /// Whether an error of netlink is likely gone at the next tick.
@@ -158,6 +154,8 @@ impl Source for TcpTableSource {
 struct Seen {
     states: TcpStates,
     half_open: HashMap<(IpAddr, u16), u32>,
+    stale: u64,
+    newly_stale: u64,
 }
 
 impl Seen {
@@ -173,11 +171,27 @@ impl Seen {
         }
     }
 
+    /// A half-open connection. Its SYN-ACK is sent again after `TCP_TIMEOUT_INIT`, a second (`reqsk_queue_hash_req` in
+    /// `net/ipv4/inet_connection_sock.c`, shown by `inet_req_diag_fill` in `net/ipv4/inet_diag.c`).
+    fn wait(&mut self, retransmit_in: Option<Duration>) {
+        let has_waited = |left: Duration| left <= Duration::from_millis(1000 - TcpTable::PATIENCE_MS);
+        self.stale += u64::from(retransmit_in.is_none_or(has_waited));
+        self.newly_stale += u64::from(retransmit_in.is_some_and(has_waited));
+    }
+
     fn table(self, method: TcpTableMethod) -> TcpTable {
         let row = |((address, port), count)| HalfOpen { address, port, count };
         let mut half_open: Vec<HalfOpen> = self.half_open.into_iter().map(row).collect();
         half_open.sort_by_key(|row| (std::cmp::Reverse(row.count), row.address, row.port));
         half_open.truncate(TcpTable::MAX_HALF_OPEN);
-        TcpTable { age_ms: 0, method, states: self.states, half_open_stale: None, half_open }
+        let by_age = |count| (method != TcpTableMethod::Procfs).then_some(count);
+        TcpTable {
+            age_ms: 0,
+            method,
+            states: self.states,
+            half_open_stale: by_age(self.stale),
+            half_open_newly_stale: by_age(self.newly_stale),
+            half_open,
+        }
     }
 }

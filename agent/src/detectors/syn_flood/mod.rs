@@ -86,6 +86,7 @@ struct Usual {
     resets: Baseline,
     /// Only of packet captures.
     unheeded: Baseline,
+    newly_stale: Baseline,
     completed: Baseline,
     half_open: Baseline,
 }
@@ -352,10 +353,13 @@ impl SynFlood {
         let at_once = flood && height == Height::Top && self.leaves_no_doubt(second);
         let sure = self.suspect_seconds >= 2 || (suspect && at_once);
 
-        let lasts = second.lasting >= level || (pressure && !slow_program);
+        // Where as many half-open connections go as come, their number says nothing; those that came just now do.
+        let usual = &self.usual.newly_stale;
+        let fed = second.rates.newly_stale - usual.mean() - 3.0 * usual.deviation();
+        let lasts = second.lasting.max(fed) >= level || (pressure && !slow_program);
         let mut draft = finding::draft(now, &self.senders);
         // Its end is no evidence.
-        if let Some(open) = self.flood.open.as_ref().filter(|_| second.lasting < level) {
+        if let Some(open) = self.flood.open.as_ref().filter(|_| second.lasting.max(fed) < level) {
             draft.evidence.clone_from(&open.evidence);
         }
         self.flood.step(sure, lasts, draft, now.snapshot.time, now.seconds, settings.quiet_seconds)
@@ -393,6 +397,7 @@ impl SynFlood {
             self.unanswered.usual.learn(now.second.unanswered);
         }
         usual.half_open.learn(half_open(now.snapshot));
+        usual.newly_stale.learn(rates.newly_stale);
         usual.unheeded.learn(now.second.unheeded.min(MOST_CHECKS));
         usual.resets.learn(rates.embryonic_resets.min(MOST_CHECKS));
         if self.slow_accept.is_open() {

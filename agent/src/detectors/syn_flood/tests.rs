@@ -130,6 +130,7 @@ fn watch(
                 syn_sent: now.own_retransmits * 3,
                 ..TcpStates::default()
             },
+            half_open_newly_stale: (!now.is_age_hidden).then_some(queued / 2),
             half_open_stale: (!now.is_age_hidden).then_some((half_open - queued / 2).min(half_open)),
             half_open: vec![HalfOpen { address: [10, 0, 0, 1].into(), port: 443, count: 0 }],
         });
