@@ -52,7 +52,7 @@ impl<K: Eq + Hash> Rates<K> {
             self.last.insert(key, (now, monotonic_ms));
             return None;
         };
-        let ticks = (monotonic_ms.saturating_sub(*time) + TICK_MS / 2) / TICK_MS;
+        let ticks = monotonic_ms.saturating_sub(*time).saturating_add(TICK_MS / 2) / TICK_MS;
         let amount = difference(*value, now);
         *value = amount.map_or((*value).max(now), |_| now);
         *time = monotonic_ms;

@@ -107,6 +107,11 @@ impl Run {
                 Err(error) => ended = Err(error),
             }
         }
+        if capture.segments() > 0 && !capture.has_local() {
+            tracing::warn!(
+                "no segment comes from or goes to the local side: nothing was looked at; mend --local"
+            );
+        }
         let total =
             self.total(&format!(" of {} packets ({} TCP segments)", capture.packets(), capture.segments()))?;
         ended?;

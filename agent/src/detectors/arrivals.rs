@@ -3,6 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::rates_of_snapshots::float;
 use crate::model::settings::DetectorSettings;
 use crate::model::snapshot::Snapshot;
@@ -25,12 +27,13 @@ pub(super) struct Arrivals<'a> {
     /// The interface by which most come in.
     pub(super) interface: Option<&'a str>,
     /// SYNs that were looked at and are not to be ignored.
-    pub(super) sample: Vec<Arrival>,
+    pub(super) sample: Vec<Arrival<'a>>,
 }
 
 /// One SYN that was looked at.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Arrival {
+pub(super) struct Arrival<'a> {
+    pub(super) interface: &'a str,
     pub(super) source: IpAddr,
     pub(super) port: u16,
     /// Whether anybody listens there, or so many come to this port that it is no scan.
@@ -57,11 +60,12 @@ impl<'a> Arrivals<'a> {
             }
             _ => Port::Listening,
         };
+        let ignored = Ignored::of(settings);
         let mut arrivals = Arrivals::default();
         let mut most = 0.0;
         for second in interfaces {
             let before = arrivals.to_this_host;
-            arrivals.add(second, seconds, settings, port);
+            arrivals.add(second, seconds, &ignored, port);
             let came = arrivals.to_this_host - before;
             if came > most {
                 most = came;
@@ -71,23 +75,18 @@ impl<'a> Arrivals<'a> {
         Some(arrivals)
     }
 
-    fn add(
-        &mut self,
-        second: &SynSecond,
-        seconds: f64,
-        settings: &DetectorSettings,
-        what_is: impl Fn(u16) -> Port,
-    ) {
+    fn add(&mut self, second: &'a SynSecond, seconds: f64, ignored: &Ignored, what_is: impl Fn(u16) -> Port) {
         let syns = second.sample.iter().filter(|packet| packet.kind != SynKind::Answer).count();
         let answers = second.sample.len() - syns;
         self.answers += float(answers as u64) * f64::from(second.one_in) / seconds;
-        // Of the exact count each SYN of the sample stands for its part.
-        let weight = if syns == 0 { 0.0 } else { float(second.syns) / float(syns as u64) };
+        // Of the exact count each SYN of the sample stands for its part; of few none may be in the sample.
+        let weight =
+            if syns < FEW { f64::from(second.one_in) } else { float(second.syns) / float(syns as u64) };
         for packet in second.sample.iter().filter(|packet| packet.kind == SynKind::Syn) {
             let rate = weight / seconds;
             let what = what_is(packet.port);
             self.to_this_host += rate;
-            if is_ignored(packet, settings) {
+            if ignored.has(packet) {
                 self.ignored += if what == Port::Listening { rate } else { 0.0 };
                 continue;
             }
@@ -97,7 +96,8 @@ impl<'a> Arrivals<'a> {
                 Port::Other => {}
             }
             let SynPacket { source, port, .. } = *packet;
-            self.sample.push(Arrival { source, port, listening: what != Port::Other, weight });
+            let (interface, listening) = (second.interface.as_str(), what != Port::Other);
+            self.sample.push(Arrival { interface, source, port, listening, weight });
         }
     }
 }
@@ -123,9 +123,41 @@ fn busy_ports(interfaces: &[SynSecond]) -> HashSet<u16> {
     syns.into_iter().filter(|(_, syns)| *syns >= BUSY).map(|(port, _)| port).collect()
 }
 
-fn is_ignored(packet: &SynPacket, settings: &DetectorSettings) -> bool {
-    settings.ignore_ports.contains(&packet.port)
-        || settings.ignore_sources.iter().any(|network| network.contains(&packet.source))
+/// SYNs in a sample that are too few for the exact count to be shared out among them.
+const FEW: usize = 10;
+
+/// What is to be ignored, in a form that is quick to ask: for each packet each network is tried.
+struct Ignored<'s> {
+    /// Networks and their masks; IPv4 as it is mapped into IPv6.
+    networks: Vec<(u128, u128)>,
+    ports: &'s [u16],
+}
+
+impl<'s> Ignored<'s> {
+    fn of(settings: &'s DetectorSettings) -> Self {
+        let network = |network: &IpNet| {
+            let host_bits = u32::from(network.max_prefix_len() - network.prefix_len());
+            let mask = u128::MAX.checked_shl(host_bits).unwrap_or(0);
+            (mapped(network.network()) & mask, mask)
+        };
+        Ignored {
+            networks: settings.ignore_sources.iter().map(network).collect(),
+            ports: &settings.ignore_ports,
+        }
+    }
+
+    fn has(&self, packet: &SynPacket) -> bool {
+        let source = mapped(packet.source);
+        self.ports.contains(&packet.port)
+            || self.networks.iter().any(|(network, mask)| source & mask == *network)
+    }
+}
+
+fn mapped(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
 }
 
 #[cfg(test)]
@@ -159,27 +191,33 @@ mod tests {
         snapshot.syns = Some(vec![
             SynSecond {
                 interface: "eth0".into(),
-                syns: 400,
+                syns: 4000,
                 one_in: 64,
-                sample: vec![
+                sample: [
                     packet([10, 0, 0, 1], 80, Syn),
                     packet([10, 0, 0, 2], 80, Syn),
                     packet([192, 0, 2, 1], 81, Syn),
                     packet([192, 0, 2, 2], 80, Forwarded),
                     packet([192, 0, 2, 3], 40_000, Answer),
-                ],
+                ]
+                .repeat(10),
             },
-            SynSecond { interface: "lo".into(), syns: 7, one_in: 1, sample: Vec::new() },
+            SynSecond {
+                interface: "lo".into(),
+                syns: 7,
+                one_in: 8,
+                sample: vec![packet([127, 0, 0, 1], 82, Syn)],
+            },
         ]);
         let settings = DetectorSettings {
-            ignore_sources: vec!["10.0.0.2/32".parse().unwrap()],
+            ignore_sources: vec!["10.0.0.2/31".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
             ..DetectorSettings::default()
         };
         let arrivals = Arrivals::of(&snapshot, 2.0, &settings).unwrap();
         let rates = [arrivals.to_this_host, arrivals.to_listeners, arrivals.ignored, arrivals.answers];
-        assert_eq!(rates.map(|rate| format!("{rate:.0}")), ["150", "50", "50", "32"]);
+        assert_eq!(rates.map(|rate| format!("{rate:.0}")), ["1504", "500", "500", "320"]);
         assert_eq!(arrivals.interface, Some("eth0"));
-        assert_eq!(arrivals.sample.len(), 2);
+        assert_eq!(arrivals.sample.len(), 21);
 
         let settings = DetectorSettings { ignore_ports: vec![80], ..DetectorSettings::default() };
         assert!(Arrivals::of(&snapshot, 1.0, &settings).unwrap().to_listeners < 0.1);

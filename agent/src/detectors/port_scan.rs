@@ -46,7 +46,8 @@ impl Detector for PortScan {
         let seconds = self.comparison.of(snapshot).map_or(1.0, |(_, seconds)| seconds);
         let arrivals = Arrivals::of(snapshot, seconds, &self.settings);
         self.is_measured = arrivals.is_some();
-        let Some(arrivals) = arrivals else { return Vec::new() };
+        // Without capture nothing is known; what is open closes.
+        let arrivals = arrivals.unwrap_or_default();
         let now_ms = snapshot.monotonic_ms;
         for arrival in arrivals.sample.iter().filter(|arrival| !arrival.listening) {
             self.scanners.observe(arrival.source.into(), arrival.port, now_ms);

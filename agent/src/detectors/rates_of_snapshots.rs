@@ -69,7 +69,8 @@ impl Comparison {
             *self = Comparison::default(); // another run of the agent
         }
         if let Some(handshakes) = &snapshot.handshakes {
-            let seconds = self.last_ms.replace(now).map_or(1.0, |last| seconds_between(last, now).max(1.0));
+            // The first stands at the first packet, before anything.
+            let seconds = seconds_between(self.last_ms.replace(now)?, now).max(1.0);
             return Some((of_packets(handshakes, seconds), seconds));
         }
         let (half_open_growth, stale_growth) = self.half_open_growth(snapshot, now);

@@ -17,6 +17,8 @@ use crate::model::snapshot::Snapshot;
 
 /// Seconds in a row that are no burst of connections that were just closed.
 const SECONDS: u32 = 2;
+/// Part by which the estimate of answers may be off.
+const INEXACT: f64 = 0.1;
 /// Seconds without it after which a finding closes.
 const QUIET: u32 = 30;
 
@@ -53,12 +55,12 @@ impl Detector for StraySegments {
     fn observe(&mut self, event: &Event) -> Vec<Finding> {
         let Event::Snapshot(snapshot) = event else { return Vec::new() };
         let rates = self.comparison.of(snapshot);
-        let told = rates.and_then(|(rates, seconds)| {
-            let arrivals = Arrivals::of(snapshot, seconds, &self.settings)?;
-            Some((strays(&rates, &arrivals), seconds, arrivals.interface.map(str::to_owned)))
-        });
-        self.is_measured = told.is_some();
-        let Some(((answers, noise), seconds, interface)) = told else { return Vec::new() };
+        let Some((rates, seconds)) = rates else { return Vec::new() };
+        let arrivals = Arrivals::of(snapshot, seconds, &self.settings);
+        self.is_measured = arrivals.is_some();
+        // Without capture nothing is known; what is open closes.
+        let (answers, noise) = arrivals.as_ref().map_or((0.0, 0.0), |arrivals| strays(&rates, arrivals));
+        let interface = arrivals.and_then(|arrivals| arrivals.interface).map(str::to_owned);
         let least = self.settings.stray_segments.least;
         let look = |stray: &mut Stray, rate| stray.look(rate, least, seconds, snapshot, interface.clone());
         [look(&mut self.answers, answers), look(&mut self.noise, noise)].into_iter().flatten().collect()
@@ -103,9 +105,13 @@ impl StraySegments {
 
 /// Stray answers and other stray segments a second.
 fn strays(rates: &PerSecond, arrivals: &Arrivals) -> (f64, f64) {
-    let answers = (arrivals.answers - rates.begun_here).max(0.0).min(rates.stray_resets);
+    // Not every answer that this host did not ask for is stray: a container may have asked. RSTs tell, and those that
+    // answer SYNs to closed ports are none of them.
     let to_closed_ports = (arrivals.to_this_host - arrivals.to_listeners - arrivals.ignored).max(0.0);
-    let others = (rates.stray_resets - to_closed_ports - answers).max(0.0);
+    let resets = (rates.stray_resets - to_closed_ports).max(0.0);
+    let answers = (arrivals.answers - rates.begun_here).clamp(0.0, resets);
+    // Of a sample: so many more answers may have been there than it says.
+    let others = (resets - answers - INEXACT * arrivals.answers).max(0.0);
     (rates.stray_answers.unwrap_or(answers), rates.stray_segments.unwrap_or(others))
 }
 
@@ -120,7 +126,7 @@ impl Stray {
     ) -> Option<Finding> {
         let allowed = Allowed { tolerance: least, sum: least };
         let height = self.rate.add(rate, seconds, allowed);
-        let much = rate > self.rate.level(allowed);
+        let much = rate > self.rate.level(allowed) && self.rate.usual.is_learned();
         self.seconds = if height >= Height::High && much { self.seconds + 1 } else { 0 };
         // What stays becomes usual, but in minutes.
         if much || self.track.open.is_some() {

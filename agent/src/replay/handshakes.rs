@@ -106,6 +106,8 @@ pub(super) struct Table {
     order: VecDeque<Ends>,
     unclear: HashMap<Ends, Unclear>,
     unclear_order: VecDeque<Ends>,
+    /// Whether a SYN-ACK of this host was captured.
+    has_answers: bool,
     doors: BTreeMap<(IpAddr, u16), Door>,
     answering: usize,
 }
@@ -308,7 +310,7 @@ impl Table {
 
     fn acknowledged(&mut self, ends: Ends, segment: &Segment, now: u64) {
         if let Some(open) = self.half_open.get(&ends) {
-            if !open.is_completed_by(segment) {
+            if !open.is_completed_by(segment, self.has_answers) {
                 return;
             }
             self.answers_now(&ends); // whether that was captured or not
@@ -345,6 +347,7 @@ impl Table {
     fn answered(&mut self, ends: Ends, sequence: u32, now: u64) {
         if let Some(open) = self.half_open.get_mut(&ends) {
             open.answer = Some(sequence);
+            self.has_answers = true;
             self.answers_now(&ends);
         } else if let Some(known) =
             self.connections.get_mut(&ends).filter(|known| known.kind == Kind::Accepted)
@@ -407,14 +410,14 @@ impl Table {
 }
 
 impl HalfOpen {
-    /// Whether a segment with ACK says that its sender has this host's answer. Where the capture has not, the client's own
-    /// numbers must do.
-    fn is_completed_by(&self, segment: &Segment) -> bool {
+    /// Whether a segment with ACK says that its sender has this host's answer. Where the capture has no answers at all, the
+    /// client's own numbers must do; else whoever acknowledges what was not sent yet may have made up his address.
+    fn is_completed_by(&self, segment: &Segment, has_answers: bool) -> bool {
         let near = |number: u32, before: u32| number.wrapping_sub(before.wrapping_add(1)) < MISSED;
         let follows = near(segment.sequence, self.sequence);
         match self.answer {
             Some(answer) => follows && near(segment.acknowledgement, answer),
-            None => follows,
+            None => follows && !has_answers,
         }
     }
 }
@@ -538,6 +541,12 @@ mod tests {
             ("patience", "0 c S 7; 1 h SA 9 8", 500, Handshakes { half_open: 1, ..begun() }),
             ("unanswered", "0 c S 7; 1 h SA 9 8", 501, Handshakes { unanswered: 1, half_open: 1, ..begun() }),
             ("forgotten", "0 c S 7; 1 h SA 9 8", 63_001, Handshakes { unanswered: 1, ..begun() }),
+            (
+                "acknowledged before it was answered",
+                "0 c S 7; 1 h SA 9 8; 2 c A 8 10; 5000 c S 70; 5001 c A 71 5; 5002 h SA 90 71",
+                6000,
+                Handshakes { begun: 2, completed: 1, unanswered: 1, half_open: 1, ..none() },
+            ),
             (
                 "asked again",
                 "0 c S 7; 1000 c S 7; 3000 c S 7",

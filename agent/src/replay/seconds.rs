@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 /// as of now. A step further back is a clock that was set, or the next file of several: time goes on from there.
 const DISORDER: SignedDuration = SignedDuration::from_secs(10);
 /// A silence that is longer is not filled with empty seconds,
-const LONG: u64 = 3600;
+const LONG: u64 = 120;
 /// but with so many: enough for what is open to close.
 const IDLE: u64 = 120;
 
@@ -105,7 +105,7 @@ mod tests {
     fn seconds_begin_with_the_first_packet() {
         assert_eq!(ends(&[500, 1499]), [0u64; 0]);
         assert_eq!(ends(&[500, 1500, 3600]), [1000, 2000, 3000]);
-        assert_eq!(ends(&[500, 3_600_500]).len(), 3600, "an hour is filled");
+        assert_eq!(ends(&[500, 120_500]).len(), 120, "two minutes are filled");
     }
 
     #[test]

@@ -10,20 +10,22 @@ use crate::model::snapshot::{Listener, Snapshot};
 /// The flood as it looks in this second.
 pub(super) fn draft(now: &Now, senders: &Senders) -> Finding {
     let rates = &now.second.rates;
-    let backlog = busiest(now.snapshot).and_then(|listener| listener.accept_limit).map(f64::from);
-    let backlog = backlog.unwrap_or(f64::INFINITY);
     let half_open = half_open(now.snapshot);
+    // Of the listener with most of them, against its own limit.
+    let fullness = busiest(now.snapshot).and_then(Listener::syn_utilization).unwrap_or(0.0);
     let drops = rates.syn_queue_drops;
+    // Without half-open connections no queue is full: then there is no route back, or no memory.
+    let is_full = drops > 0.0 && half_open > 0.0;
     let starved = now.usual.completed.is_learned() && rates.completed < now.usual.completed.mean() / 2.0;
 
     let mut marks = Vec::new();
-    if rates.cookies_sent > 0.0 && (half_open >= backlog || half_open == 0.0) {
+    if rates.cookies_sent > 0.0 && (fullness >= 100.0 || half_open == 0.0) {
         marks.push("cookie_masked");
     }
-    if drops > 0.0 {
+    if is_full {
         marks.push("queue_full");
     }
-    let losing = drops > 0.0 || (now.second.refused > 0.0 && starved) || half_open > 0.9 * backlog;
+    let losing = is_full || (now.second.refused > 0.0 && starved) || fullness > 90.0;
     let resets = unusual_resets(&now.usual.resets, rates);
     let verdict = if resets > now.second.unanswered / 2.0 { Verdict::LiveSources } else { senders.verdict() };
     Finding {
@@ -33,7 +35,7 @@ pub(super) fn draft(now: &Now, senders: &Senders) -> Finding {
         place: place(now, senders),
         who: senders.who(),
         evidence: signals(now),
-        advice: if drops > 0.0 && rates.cookies_sent == 0.0 && now.snapshot.counters.is_some() {
+        advice: if is_full && rates.cookies_sent == 0.0 && now.snapshot.counters.is_some() {
             "Handshakes are begun that nobody completes, and clients are dropped because SYN cookies are off: set \
              net.ipv4.tcp_syncookies=1."
         } else {
@@ -99,7 +101,8 @@ fn signals(now: &Now) -> Vec<Evidence> {
 
 /// The port that captured SYNs go to, else the listener with the fullest SYN queue.
 fn place(now: &Now, senders: &Senders) -> Option<Place> {
-    let interface = now.arrivals.and_then(|arrivals| arrivals.interface).map(str::to_owned);
+    let most = now.arrivals.and_then(|arrivals| arrivals.interface).map(str::to_owned);
+    let interface = senders.interface().or(most);
     let place = match senders.port() {
         Some(port) => {
             let place = listener_at(now.snapshot, port).map(place_of);

@@ -37,7 +37,7 @@ impl SlowAccept {
             place: fullest_accept_queue(now.snapshot).map(place_of),
             ..blank(Kind::SlowAccept, now.snapshot.time)
         };
-        let lasts = second.rates.kept_waiting > 0.0;
+        let lasts = now.window.sum(|s| s.rates.kept_waiting) >= WAITING / 5.0;
         self.0.step(is_on, lasts, draft, now.snapshot.time, now.seconds, QUIET)
     }
 }
@@ -111,6 +111,8 @@ pub(super) struct NotReachingTcp {
     seconds: u32,
 }
 
+/// Missing SYNs that are let pass: those of a burst of containers' clients.
+const MISSING: Allowed = Allowed { tolerance: 50.0, sum: 50.0 };
 /// Seconds after which missing SYNs are no handshakes under way.
 const SECONDS: u32 = 3;
 
@@ -120,8 +122,12 @@ impl NotReachingTcp {
     }
 
     /// `suspected`: something else is wrong that loses SYNs.
-    pub(super) fn look(&mut self, now: &Now, allowed: Allowed, suspected: bool) -> Option<Finding> {
-        let arrivals = now.arrivals?;
+    pub(super) fn look(&mut self, now: &Now, suspected: bool) -> Option<Finding> {
+        let Some(arrivals) = now.arrivals else {
+            // Nothing is known without capture; what is open closes.
+            let draft = blank(Kind::NotReachingTcp, now.snapshot.time);
+            return self.track.step(false, false, draft, now.snapshot.time, now.seconds, QUIET);
+        };
         let rates = &now.second.rates;
         let arrived: f64 = arrivals.sample.iter().map(|arrival| arrival.weight).sum::<f64>() / now.seconds;
         let missing = if now.snapshot.handshakes.is_none() {
@@ -131,8 +137,8 @@ impl NotReachingTcp {
         } else {
             now.second.unheeded
         };
-        let height = self.missing.add(missing, now.seconds, allowed);
-        let much = missing > self.missing.level(allowed) && !suspected && !now.flood_is_open;
+        let height = self.missing.add(missing, now.seconds, MISSING);
+        let much = missing > self.missing.level(MISSING) && !suspected && !now.flood_is_open;
         let much = much && self.missing.usual.is_learned();
         self.seconds = if height >= Height::High && much { self.seconds + 1 } else { 0 };
         // What stays becomes usual, but in minutes.

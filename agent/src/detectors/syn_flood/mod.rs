@@ -84,6 +84,8 @@ pub(super) struct SynFlood {
 #[derive(Debug, Clone, Copy, Default)]
 struct Usual {
     resets: Baseline,
+    /// Of the SYNs that are to be ignored, the part that stays unanswered: near 0 for a load balancer, 1 for half-open checks.
+    ignored_unanswered: Baseline,
     /// Only of packet captures.
     unheeded: Baseline,
     newly_stale: Baseline,
@@ -110,6 +112,8 @@ struct Second {
     lasting: f64,
     /// The same with SYN-ACKs sent again, which go on for a minute after the last SYN.
     unanswered: f64,
+    /// The same with those of sources and ports that are to be ignored.
+    of_all: f64,
     /// SYN cookies that did not come back, and SYNs dropped at a full SYN queue.
     refused: f64,
     /// Half-open connections that came and were not answered.
@@ -286,8 +290,9 @@ impl SynFlood {
         let again = rates.syn_ack_retransmits / RETRANSMITS + rates.half_open_growth.min(0.0);
         let unanswered = lasting + again.max(0.0);
         let counted = |unanswered| self.counted(unanswered, &rates, arrivals);
+        let of_all = unanswered;
         let (lasting, unanswered) = (counted(lasting), counted(unanswered));
-        Second { rates, lasting, unanswered, refused, growth, to_busy_ports, unheeded }
+        Second { rates, lasting, unanswered, of_all, refused, growth, to_busy_ports, unheeded }
     }
 
     /// In a capture of one direction, or of SYNs alone, nobody answers anything: only many more than usual are unanswered.
@@ -301,9 +306,12 @@ impl SynFlood {
     fn counted(&self, unanswered: f64, rates: &PerSecond, arrivals: Option<&Arrivals>) -> f64 {
         let Some(arrivals) = arrivals else { return unanswered };
         let not_completed = arrivals.to_listeners - rates.completed;
-        // The kernel does not tell whose handshakes stay unanswered. What may be theirs is theirs, unless the others
-        // alone are more than were completed.
-        let of_others = (unanswered - arrivals.ignored).max(unanswered.min(not_completed)).max(0.0);
+        // The kernel does not tell whose handshakes stay unanswered: as many are put down to those sources as usually are
+        // theirs, and what chance may add to that.
+        let usual = &self.usual.ignored_unanswered;
+        let part = if usual.is_learned() { usual.mean().min(1.0) } else { 1.0 };
+        let chance = 3.0 * part * arrivals.ignored.sqrt();
+        let of_others = (unanswered - part * arrivals.ignored - chance).max(0.0);
         let agrees =
             of_others >= AGREEMENT * not_completed && of_others > self.unanswered.level(self.allowed());
         if agrees { of_others.max(not_completed) } else { of_others }
@@ -324,7 +332,7 @@ impl SynFlood {
         let slow = self.slow_accept.look(now);
         let crowd = self.flash_crowd.look(now, self.settings.flash_crowd);
         let suspected = self.suspect_seconds > 0 || self.slow_accept.is_open();
-        let lost = self.not_reaching.look(now, self.allowed(), suspected);
+        let lost = self.not_reaching.look(now, suspected);
         self.learn(now);
         [flood, slow, crowd, lost].into_iter().flatten().collect()
     }
@@ -346,7 +354,9 @@ impl SynFlood {
         let refused =
             window.sum(|s| s.rates.cookies_unreturned).max(0.0) + window.sum(|s| s.rates.syn_queue_drops);
         let seconds_refused = window.0.iter().filter(|s| s.refused > 1.0).count();
-        let pressure = refused >= 25.0 && seconds_refused >= 2 && ratio >= settings.least_ratio;
+        // What is put down to sources that are to be ignored presses nobody.
+        let pressure =
+            refused.min(unanswered) >= 25.0 && seconds_refused >= 2 && ratio >= settings.least_ratio;
         let slow = self.half_open_is_high(now);
         let suspect = !slow_program && (flood || pressure || slow);
         self.suspect_seconds = if suspect { self.suspect_seconds + 1 } else { 0 };
@@ -398,6 +408,9 @@ impl SynFlood {
         }
         usual.half_open.learn(half_open(now.snapshot));
         usual.newly_stale.learn(rates.newly_stale);
+        if let Some(arrivals) = now.arrivals.filter(|arrivals| arrivals.ignored >= 1.0) {
+            usual.ignored_unanswered.learn((now.second.of_all / arrivals.ignored).min(1.0));
+        }
         usual.unheeded.learn(now.second.unheeded.min(MOST_CHECKS));
         usual.resets.learn(rates.embryonic_resets.min(MOST_CHECKS));
         if self.slow_accept.is_open() {
@@ -448,10 +461,9 @@ fn half_open(snapshot: &Snapshot) -> f64 {
     counted.or(rebuilt).map_or(0.0, float)
 }
 
-/// The listener whose SYN queue is fullest; none if there are no half-open connections.
+/// The listener with most half-open connections; none if there are none.
 fn busiest(snapshot: &Snapshot) -> Option<&Listener> {
     let listeners = snapshot.listeners.as_deref().unwrap_or_default();
     let busy = listeners.iter().filter(|listener| listener.half_open > Some(0));
-    let fullness = |listener: &Listener| listener.syn_utilization().unwrap_or(0.0);
-    busy.max_by(|a, b| fullness(a).total_cmp(&fullness(b)).then(a.half_open.cmp(&b.half_open)))
+    busy.max_by_key(|listener| listener.half_open)
 }

@@ -2,6 +2,8 @@
 //! of those since something is: since the cumulative sum of unanswered handshakes last was zero, which is the likeliest
 //! time for a flood to have begun.
 
+use std::collections::BTreeMap;
+
 use super::Now;
 use crate::detectors::arrivals::Arrival;
 use crate::detectors::rates_of_snapshots::float;
@@ -76,7 +78,9 @@ struct Suspects {
     syns: f64,
     sampled: u64,
     sources: HeavyHitters<SourceKey>,
+    /// Where those that were not there before send to.
     ports: HeavyHitters<u16>,
+    interfaces: BTreeMap<String, f64>,
     distinct: Distinct,
     /// Of those that were not there before.
     strangers: Collisions,
@@ -96,6 +100,7 @@ impl Senders {
                 sampled: 0,
                 sources: HeavyHitters::new(seed, HEAVY),
                 ports: HeavyHitters::new(seed, PORTS),
+                interfaces: BTreeMap::new(),
                 distinct: Distinct::new(seed),
                 strangers: Collisions::new(seed),
             },
@@ -125,7 +130,7 @@ impl Senders {
         }
     }
 
-    fn learn<'a>(&mut self, arrivals: impl Iterator<Item = &'a Arrival>, seconds: f64) {
+    fn learn<'a>(&mut self, arrivals: impl Iterator<Item = &'a Arrival<'a>>, seconds: f64) {
         for arrival in arrivals {
             self.known.learn(arrival.source.into());
             self.usual.add(arrival.source.into(), whole(arrival.weight));
@@ -156,7 +161,9 @@ impl Senders {
         let all = suspects.strangers.reading();
         let mut rare = suspects.strangers.without_repeaters();
         rare.colliding_pairs = rare.colliding_pairs.saturating_sub(self.excused());
-        if suspects.strangers.offered() * 4 < suspects.sampled || rare.packets * 4 < all.packets {
+        let weight = suspects.syns / float(suspects.sampled).max(1.0);
+        let are_known = float(suspects.strangers.offered()) * weight < suspects.unanswered / 2.0;
+        if are_known || rare.packets * 4 < all.packets {
             return Verdict::Distributed; // known ones, or few
         }
         let by_guess = rare.colliding_pairs * GUESS <= rare.packets;
@@ -191,7 +198,13 @@ impl Senders {
     /// The port to which most of it goes, if that is one.
     pub(super) fn port(&self) -> Option<u16> {
         let [first, ..] = self.suspects.ports.top(1)[..] else { return None };
-        (first.at_least() * 2 > self.suspects.ports.total()).then_some(first.key)
+        (first.at_least() > self.suspects.ports.total() / 2).then_some(first.key)
+    }
+
+    /// The interface by which most of it comes in.
+    pub(super) fn interface(&self) -> Option<String> {
+        let most = self.suspects.interfaces.iter().max_by(|a, b| a.1.total_cmp(b.1));
+        most.map(|(interface, _)| interface.clone())
     }
 
     pub(super) fn who(&self) -> Option<Who> {
@@ -205,8 +218,9 @@ impl Senders {
             syns: heavy.count,
             share: (share(heavy.count) * 1000.0).round() / 1000.0,
         };
-        // One that may have sent nothing at all is not named.
-        let top = suspects.sources.top(TOP).into_iter().filter(|heavy| heavy.at_least() > 0);
+        // One that may have sent nothing at all, or no more than ever, is not named.
+        let heavy = suspects.sources.top(HEAVY).into_iter();
+        let top = heavy.filter(|heavy| self.beyond_usual(heavy) > float(heavy.at_least()) / 2.0).take(TOP);
         Some(Who { distinct_sources: suspects.distinct(), top_sources: top.map(source).collect() })
     }
 }
@@ -217,10 +231,11 @@ impl Suspects {
         self.syns += arrival.weight;
         self.sampled += 1;
         self.sources.add(source, whole(arrival.weight));
-        self.ports.add(arrival.port, whole(arrival.weight));
         self.distinct.insert(source);
         if !known.is_known(source) {
             self.strangers.offer(source);
+            self.ports.add(arrival.port, whole(arrival.weight));
+            *self.interfaces.entry(arrival.interface.to_owned()).or_default() += arrival.weight;
         }
     }
 
@@ -245,6 +260,7 @@ impl Suspects {
         (self.syns, self.sampled) = (0.0, 0);
         self.sources.clear();
         self.ports.clear();
+        self.interfaces.clear();
         self.distinct.clear();
         self.strangers.clear();
     }
