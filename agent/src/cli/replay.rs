@@ -60,7 +60,8 @@ impl Replay {
         let config = self.common.load()?;
         let run = |seed| {
             let detectors = detectors::all(&config.settings.detectors, seed);
-            Run { detectors, output: self.output, snapshots: 0, findings: 0 }
+            let sees_syns = config.sources.capture;
+            Run { detectors, output: self.output, sees_syns, snapshots: 0, findings: 0, open: 0 }
         };
         match &self.input {
             Input { pcap: Some(capture), .. } => {
@@ -79,8 +80,12 @@ impl Replay {
 struct Run {
     detectors: Vec<Box<dyn Detector + Send>>,
     output: Format,
+    /// `syn_flood.capture`: whether to look at captured SYNs.
+    sees_syns: bool,
     snapshots: u64,
     findings: u64,
+    /// Those that are not over.
+    open: u64,
 }
 
 impl Run {
@@ -118,12 +123,17 @@ impl Run {
         Ok(total)
     }
 
-    fn observe(&mut self, snapshot: Snapshot) -> anyhow::Result<()> {
+    fn observe(&mut self, mut snapshot: Snapshot) -> anyhow::Result<()> {
+        snapshot.syns = snapshot.syns.filter(|_| self.sees_syns);
         let event = Event::Snapshot(Arc::new(snapshot));
         self.snapshots += 1;
         let findings = self.detectors.iter_mut().flat_map(|detector| detector.observe(&event));
         for finding in findings.collect::<Vec<Finding>>() {
-            self.findings += u64::from(finding.state == State::Open);
+            match finding.state {
+                State::Open => (self.findings, self.open) = (self.findings + 1, self.open + 1),
+                State::Closed => self.open = self.open.saturating_sub(1),
+                State::Update => {}
+            }
             print(&match self.output {
                 Format::Table => anstream::adapter::strip_str(&table::finding(&finding)).to_string(),
                 Format::Json => terminal::json(&serde_json::to_string(&finding)?) + "\n",
@@ -136,7 +146,13 @@ impl Run {
     fn total(&self, read: &str) -> anyhow::Result<ExitCode> {
         match self.output {
             Format::Table => {
-                print(&format!("{} snapshots{read}, {} findings\n", self.snapshots, self.findings))
+                let findings = if self.findings == 1 { "finding" } else { "findings" };
+                let still = if self.open == 0 {
+                    String::new()
+                } else {
+                    format!(", {} still on at the end", self.open)
+                };
+                print(&format!("{} snapshots{read}, {} {findings}{still}\n", self.snapshots, self.findings))
             }
             Format::Json => Ok(ExitCode::SUCCESS),
         }

@@ -58,7 +58,10 @@ pub fn finding(finding: &Finding) -> String {
     let (what, since) = match finding.state {
         State::Open => ("FINDING", String::new()),
         State::Update => ("STILL", format!(" since {}", finding.began.strftime("%H:%M:%S"))),
-        State::Closed => ("OVER", format!(", last seen {}", finding.last_seen.strftime("%H:%M:%S"))),
+        State::Closed => {
+            let (from, to) = (finding.began.strftime("%H:%M:%S"), finding.last_seen.strftime("%H:%M:%S"));
+            ("OVER", format!(", was there from {from} to {to}"))
+        }
     };
     let said: Vec<String> =
         finding.verdict.iter().chain(&finding.marks).map(|word| word.replace('_', " ")).collect();
@@ -96,7 +99,7 @@ impl Table {
             (None, Some(port)) => format!(" at port {port}"),
             _ => String::new(),
         };
-        let via = place.interface.as_deref().map(|name| format!(" by {}", printable(name)));
+        let via = place.interface.as_deref().map(|name| format!(" arriving at {}", printable(name)));
         self.line(format_args!(" {at}{}", via.unwrap_or_default()));
     }
 

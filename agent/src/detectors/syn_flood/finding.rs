@@ -39,13 +39,13 @@ pub(super) fn draft(now: &Now, senders: &Senders) -> Finding {
             "Handshakes are begun that nobody completes, and clients are dropped because SYN cookies are off: set \
              net.ipv4.tcp_syncookies=1."
         } else {
-            advice(verdict)
+            advice(verdict, now.arrivals.is_some())
         },
         ..blank(Kind::SynFlood, now.snapshot.time)
     }
 }
 
-fn advice(verdict: Verdict) -> &'static str {
+fn advice(verdict: Verdict, is_captured: bool) -> &'static str {
     match verdict {
         Verdict::Spoofed => {
             "Handshakes are begun in the name of made-up addresses, so blocking sources does not help. SYN cookies keep \
@@ -65,6 +65,10 @@ fn advice(verdict: Verdict) -> &'static str {
             "Handshakes are begun and reset at once by the hosts whose addresses they carry: those are real, and may be \
              misused as reflectors. Half-open checks of a load balancer look the same: if it is yours, put it into \
              detectors.ignore_sources. Else a network ACL stops the sources."
+        }
+        Verdict::Unknown if is_captured => {
+            "Handshakes are begun that nobody completes; too few were seen so far to say who is behind them. SYN cookies \
+             (net.ipv4.tcp_syncookies=1) keep a service reachable."
         }
         Verdict::Unknown => {
             "Handshakes are begun that nobody completes. SYN cookies keep the service reachable; a longer backlog \

@@ -35,7 +35,7 @@ use super::cusum::{Allowed, Cusum, Height};
 use super::rates_of_snapshots::{Comparison, PerSecond, float};
 use super::track::Track;
 use crate::model::event::Event;
-use crate::model::finding::Finding;
+use crate::model::finding::{Finding, State};
 use crate::model::settings::DetectorSettings;
 use crate::model::snapshot::{Listener, Snapshot};
 use look_alikes::{FlashCrowd, NotReachingTcp, SlowAccept};
@@ -118,6 +118,8 @@ struct Second {
     refused: f64,
     /// Half-open connections that came and were not answered.
     growth: f64,
+    /// SYNs that are to be ignored.
+    ignored: f64,
     /// SYNs to busy ports at which nobody is known to listen.
     to_busy_ports: f64,
     /// Of those as many as stayed without an answer.
@@ -292,7 +294,8 @@ impl SynFlood {
         let counted = |unanswered| self.counted(unanswered, &rates, arrivals);
         let of_all = unanswered;
         let (lasting, unanswered) = (counted(lasting), counted(unanswered));
-        Second { rates, lasting, unanswered, of_all, refused, growth, to_busy_ports, unheeded }
+        let ignored = arrivals.map_or(0.0, |arrivals| arrivals.ignored);
+        Second { rates, lasting, unanswered, of_all, refused, growth, ignored, to_busy_ports, unheeded }
     }
 
     /// In a capture of one direction, or of SYNs alone, nobody answers anything: only many more than usual are unanswered.
@@ -310,8 +313,10 @@ impl SynFlood {
         // theirs, and what chance may add to that.
         let usual = &self.usual.ignored_unanswered;
         let part = if usual.is_learned() { usual.mean().min(1.0) } else { 1.0 };
-        let chance = 3.0 * part * arrivals.ignored.sqrt();
-        let of_others = (unanswered - part * arrivals.ignored - chance).max(0.0);
+        // What stays unanswered now came in this second or the one before.
+        let ignored = arrivals.ignored.max(self.window.0.back().map_or(0.0, |last| last.ignored));
+        let chance = 3.0 * part * ignored.sqrt();
+        let of_others = (unanswered - part * ignored - chance).max(0.0);
         let agrees =
             of_others >= AGREEMENT * not_completed && of_others > self.unanswered.level(self.allowed());
         if agrees { of_others.max(not_completed) } else { of_others }
@@ -329,6 +334,11 @@ impl SynFlood {
             sources: now.arrivals.map(|_| self.senders.this_minute()),
         };
         let flood = self.look_for_flood(now, height);
+        if flood.as_ref().is_some_and(|flood| flood.state == State::Closed) {
+            // What comes now is another one: it is judged by its own beginning, not by what the last one left behind.
+            self.unanswered.reset();
+            self.senders.forget_suspects();
+        }
         let slow = self.slow_accept.look(now);
         let crowd = self.flash_crowd.look(now, self.settings.flash_crowd);
         let suspected = self.suspect_seconds > 0 || self.slow_accept.is_open();
@@ -355,9 +365,12 @@ impl SynFlood {
             window.sum(|s| s.rates.cookies_unreturned).max(0.0) + window.sum(|s| s.rates.syn_queue_drops);
         let seconds_refused = window.0.iter().filter(|s| s.refused > 1.0).count();
         // What is put down to sources that are to be ignored presses nobody.
-        let pressure =
-            refused.min(unanswered) >= 25.0 && seconds_refused >= 2 && ratio >= settings.least_ratio;
-        let slow = self.half_open_is_high(now);
+        let is_news = unanswered >= level * float(window.0.len() as u64);
+        let pressure = is_news
+            && refused.min(unanswered) >= 25.0
+            && seconds_refused >= 2
+            && ratio >= settings.least_ratio;
+        let slow = self.half_open_is_high(now) && is_news;
         let suspect = !slow_program && (flood || pressure || slow);
         self.suspect_seconds = if suspect { self.suspect_seconds + 1 } else { 0 };
         let at_once = flood && height == Height::Top && self.leaves_no_doubt(second);
@@ -375,15 +388,12 @@ impl SynFlood {
         self.flood.step(sure, lasts, draft, now.snapshot.time, now.seconds, settings.quiet_seconds)
     }
 
-    /// Whether one second suffices. A burst of clients from far away may just have been sent cookies, or have been looked
-    /// at by health checks: few of those, or of sources that are known, are looked at for a second more.
+    /// Whether one second suffices. A burst of clients from far away may just have been sent cookies, and health checks come
+    /// together: few of those are looked at for a second more.
     fn leaves_no_doubt(&self, second: &Second) -> bool {
         let rates = &second.rates;
         let resets = unusual_resets(&self.usual.resets, rates);
-        second.growth > 0.0
-            || rates.syn_queue_drops > 0.0
-            || rates.cookies_unreturned.max(resets) >= MANY
-            || rates.cookies_unreturned > 0.0 && self.senders.are_strangers()
+        second.growth > 0.0 || rates.syn_queue_drops > 0.0 || rates.cookies_unreturned.max(resets) >= MANY
     }
 
     /// Half-open connections far above what is usual for ten seconds, and still fed.

@@ -143,6 +143,11 @@ impl Senders {
         }
     }
 
+    /// What comes from now on may be another flood.
+    pub(super) fn forget_suspects(&mut self) {
+        self.suspects.clear();
+    }
+
     /// Different sources since the minute began.
     pub(super) fn this_minute(&self) -> f64 {
         float(self.this_minute.estimate())
@@ -168,12 +173,6 @@ impl Senders {
         }
         let by_guess = rare.colliding_pairs * GUESS <= rare.packets;
         if rare.looks_random(MADE_UP).unwrap_or(by_guess) { Verdict::Spoofed } else { Verdict::Distributed }
-    }
-
-    /// Whether most of it comes from sources that were not there before, where regular clients are known.
-    pub(super) fn are_strangers(&self) -> bool {
-        let Suspects { strangers, sampled, .. } = &self.suspects;
-        self.usual_seconds >= ACQUAINTED && *sampled >= ENOUGH && strangers.offered() * 2 >= *sampled
     }
 
     /// Pairs that regular clients may make: none where those are known, and few at any time, since who comes more often

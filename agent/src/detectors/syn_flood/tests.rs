@@ -495,3 +495,47 @@ fn what_is_damaged_or_newer_changes_nothing() {
     host.restore(&good);
     assert_ne!(format!("{host:?}"), before);
 }
+
+#[test]
+fn a_load_balancer_that_is_to_be_ignored_hides_no_flood() {
+    let settings = DetectorSettings {
+        ignore_sources: vec!["192.0.2.0/24".parse().unwrap()],
+        ..DetectorSettings::default()
+    };
+    let served = |spoofed: u64| {
+        move |t| Rates {
+            completed: 500,
+            spoofed: if t < 100 { 0 } else { spoofed },
+            senders: Some(Attackers::MadeUp),
+            ..Rates::default()
+        }
+    };
+    for rate in [0, 100, 300] {
+        let found = watch(&mut SynFlood::new(&settings, 0), 0..200, served(rate));
+        assert_eq!(floods(&found).len(), usize::from(rate > 0), "{rate}/s: {found:?}");
+    }
+}
+
+#[test]
+fn what_needs_capture_closes_without_it() {
+    let found = observe(400, |t| Rates {
+        not_reaching: if t < 100 { 0 } else { 1_000 },
+        senders: (t < 150).then_some(Attackers::MadeUp),
+        ..calm()
+    });
+    let told = found.iter().filter(|(_, f)| f.state != State::Update);
+    let states: Vec<_> = told.map(|(_, f)| (f.kind, f.state)).collect();
+    assert_eq!(states, [(Kind::NotReachingTcp, State::Open), (Kind::NotReachingTcp, State::Closed)]);
+}
+
+#[test]
+fn a_second_flood_is_not_judged_by_what_the_first_left_behind() {
+    let found = observe(300, |t| match t {
+        60..80 => flood_of(Attackers::MadeUp, 500, 0)(t),
+        130..160 => flood_of(Attackers::One, 500, 0)(t),
+        _ => Rates { senders: Some(Attackers::MadeUp), ..calm() },
+    });
+    let closed: Vec<_> =
+        found.iter().filter(|(_, f)| f.state == State::Closed).map(|(_, f)| f.verdict).collect();
+    assert_eq!(closed, [Some("spoofed"), Some("single_source")]);
+}

@@ -331,6 +331,7 @@ fn misleading() -> Vec<Row> {
             .server(Server { backlog: 1024, ..Server::ORDINARY }),
         plateau("below-backlog-15", 15.0),
         plateau("below-backlog-20", 20.0),
+        plateau("below-backlog-100", 100.0),
         Row::flood("reuseport-500", spoofed(500.0), 30.0, Expect::flood(&["spoofed"], 2.0))
             .server(Server { sockets: 4, ..Server::ORDINARY }),
         bursts_from_far_away("far-away-bursts-of-100", 1024),
