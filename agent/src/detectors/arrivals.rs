@@ -176,18 +176,7 @@ mod tests {
         use SynKind::{Answer, Forwarded, Syn};
         let mut snapshot = Snapshot::at(Timestamp::UNIX_EPOCH, 0);
         assert!(Arrivals::of(&snapshot, 1.0, &DetectorSettings::default()).is_none());
-        let listener = Listener {
-            address: [0, 0, 0, 0].into(),
-            port: 80,
-            unit: None,
-            sockets: 1,
-            accept_queue: 0,
-            accept_limit: None,
-            accept_utilization: None,
-            half_open: None,
-            drops: None,
-        };
-        snapshot.listeners = Some(vec![listener]);
+        snapshot.listeners = Some(vec![Listener::at([0, 0, 0, 0].into(), 80)]);
         snapshot.syns = Some(vec![
             SynSecond {
                 interface: "eth0".into(),

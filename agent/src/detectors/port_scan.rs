@@ -142,7 +142,8 @@ mod tests {
                 .collect();
             let listeners: Vec<u16> =
                 sample.iter().map(|packet| packet.port).filter(|port| *port > 50_000).chain([21]).collect();
-            snapshot.listeners = Some(listeners.into_iter().map(listener).collect());
+            snapshot.listeners =
+                Some(listeners.into_iter().map(|port| Listener::at([0, 0, 0, 0].into(), port)).collect());
             snapshot.syns = Some(vec![SynSecond {
                 interface: "eth0".into(),
                 syns: sample.len() as u64,
@@ -154,20 +155,6 @@ mod tests {
             found.extend(told.map(|finding| (second, finding.state, finding.who)));
         }
         found
-    }
-
-    fn listener(port: u16) -> Listener {
-        Listener {
-            address: [0, 0, 0, 0].into(),
-            port,
-            unit: None,
-            sockets: 1,
-            accept_queue: 0,
-            accept_limit: None,
-            accept_utilization: None,
-            half_open: None,
-            drops: None,
-        }
     }
 
     const SCANNER: [u8; 4] = [10, 0, 0, 66];

@@ -191,6 +191,21 @@ pub struct Listener {
 }
 
 impl Listener {
+    /// One socket in LISTEN of which nothing more is known.
+    pub fn at(address: IpAddr, port: u16) -> Self {
+        Listener {
+            address,
+            port,
+            unit: None,
+            sockets: 1,
+            accept_queue: 0,
+            accept_limit: None,
+            accept_utilization: None,
+            half_open: None,
+            drops: None,
+        }
+    }
+
     /// Half-open connections in per cent of what the SYN queue holds (the same limit as the accept queue's:
     /// `inet_csk_reqsk_queue_is_full` in the kernel's `include/net/inet_connection_sock.h`).
     pub fn syn_utilization(&self) -> Option<f64> {

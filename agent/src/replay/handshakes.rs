@@ -147,7 +147,12 @@ impl Table {
     /// Local addresses and ports that answered a SYN, with their half-open handshakes.
     pub(super) fn listeners(&self) -> Vec<Listener> {
         let answering = self.doors.iter().filter(|(_, door)| door.answers);
-        answering.map(|((address, port), door)| listener(*address, *port, door.half_open)).collect()
+        answering
+            .map(|((address, port), door)| Listener {
+                half_open: Some(door.half_open),
+                ..Listener::at(*address, *port)
+            })
+            .collect()
     }
 
     fn knows(&self, ends: &Ends) -> bool {
@@ -433,20 +438,6 @@ fn is_repeated(seen: &mut u64, now: u64) -> bool {
         *seen = now;
     }
     repeated
-}
-
-fn listener(address: IpAddr, port: u16, half_open: u32) -> Listener {
-    Listener {
-        address,
-        port,
-        unit: None,
-        sockets: 1,
-        accept_queue: 0,
-        accept_limit: None,
-        accept_utilization: None,
-        half_open: Some(half_open),
-        drops: None,
-    }
 }
 
 #[cfg(test)]

@@ -94,17 +94,8 @@ impl Groups {
     }
 
     fn of(&mut self, address: IpAddr, port: u16) -> &mut Listener {
-        self.0.entry((address, port)).or_insert_with(|| Listener {
-            address,
-            port,
-            unit: None,
-            sockets: 0,
-            accept_queue: 0,
-            accept_limit: None,
-            accept_utilization: None,
-            half_open: None,
-            drops: None,
-        })
+        let none_yet = || Listener { sockets: 0, ..Listener::at(address, port) };
+        self.0.entry((address, port)).or_insert_with(none_yet)
     }
 
     /// Gives each half-open connection to the listener that the kernel would pick: its own address, else the

@@ -107,6 +107,12 @@ impl<K: Copy + Eq + Hash> HeavyHitters<K> {
         all.into_iter().take(k).map(|(_, heavy)| heavy).collect()
     }
 
+    /// What is known of one key; nothing if it is not among the counters.
+    pub fn of(&self, key: &K) -> Option<Heavy<K>> {
+        let Counter { rank, error } = self.counters.get(key)?;
+        Some(Heavy { key: *key, count: rank.count, error: *error })
+    }
+
     /// All weight that was added.
     pub fn total(&self) -> u64 {
         self.total
@@ -154,6 +160,8 @@ mod tests {
         ];
         assert_eq!(heavy.top(3), expected);
         assert_eq!(heavy.top(1), expected[..1]);
+        assert_eq!([443, 80, 25].map(|key| heavy.of(&key).unwrap()), expected);
+        assert_eq!(heavy.of(&22), None, "it made room");
         assert_eq!((heavy.total(), expected[2].at_least()), (12, 1));
         heavy.clear();
         assert_eq!((heavy.total(), heavy.top(3)), (0, Vec::new()));

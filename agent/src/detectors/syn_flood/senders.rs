@@ -189,7 +189,7 @@ impl Senders {
 
     /// SYNs of a source beyond what it usually sends in that time.
     fn beyond_usual(&self, heavy: &Heavy<SourceKey>) -> f64 {
-        let usual = self.usual.top(HEAVY).into_iter().find(|usual| usual.key == heavy.key);
+        let usual = self.usual.of(&heavy.key);
         let a_second = usual.map_or(0.0, |usual| float(usual.count) / self.usual_seconds.max(1.0));
         float(heavy.at_least()) - a_second * self.suspects.seconds
     }

@@ -135,15 +135,10 @@ fn watch(
             half_open: vec![HalfOpen { address: [10, 0, 0, 1].into(), port: 443, count: 0 }],
         });
         let listener = |port, half_open: u64| Listener {
-            address: [0, 0, 0, 0].into(),
-            port,
-            unit: None,
-            sockets: 1,
-            accept_queue: 0,
             accept_limit: Some(128),
             accept_utilization: Some(if now.overflows > 0 && port == 443 { 100.0 } else { 0.0 }),
             half_open: u32::try_from(half_open).ok(),
-            drops: None,
+            ..Listener::at([0, 0, 0, 0].into(), port)
         };
         snapshot.listeners = Some(vec![
             listener(22, 0),
