@@ -3,9 +3,10 @@
 //! Data flows one way; the modules below stand in that order:
 //!
 //! ```text
-//! sources --read()--> sampler --Snapshot--> Event --> pipeline --Record--> sinks (standard output)
-//!                                            (rates, detectors,   \
-//!                                             rollup, render)      spool --> store --> deliver --> CloudWatch
+//! sources --read()--> sampler --Snapshot--+
+//! tail (files, journal) --------LogLines--+--> Event --> pipeline --Record--> sinks (standard output)
+//!                                                  (rates, parse, detectors, \
+//!                                                   rollup, render)           spool --> store --> deliver --> CloudWatch
 //! ```
 //!
 //! [`cli`] reads arguments, [`app`] builds the parts, starts them and waits. Of our own code a stage imports
@@ -25,9 +26,13 @@ pub mod aws;
 
 pub mod sources;
 
+pub mod tail;
+
 pub mod sampler;
 
 pub mod rates;
+
+pub mod parse;
 
 pub mod detectors;
 

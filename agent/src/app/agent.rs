@@ -233,6 +233,6 @@ impl Process {
 /// Without what is for people on this host: before the identity is known nobody takes records away, and there is no
 /// other kind.
 fn for_the_state_file(mut records: Vec<Record>) -> Vec<Record> {
-    records.retain(|record| matches!(record, Record::Metric(_) | Record::Log(_) | Record::Learned(_)));
+    records.retain(|record| !matches!(record, Record::Finding(_) | Record::Summary(_)));
     records
 }

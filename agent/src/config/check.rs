@@ -27,6 +27,7 @@ pub(super) fn check(written: &Written, mistakes: Vec<Mistake>) -> Result<Config,
         samples_group: checking.text("logs.samples_group", log_group),
         findings_group: checking.text("logs.findings_group", log_group),
         detectors: checking.detectors(),
+        login_patterns: Vec::new(),
     };
     let config = Config {
         retention: vec![

@@ -38,6 +38,7 @@ impl Checking<'_> {
                 window_seconds: self.seconds("port_scan.window", 5..=600),
             },
             stray_segments: StraySegmentsSettings { least: self.number("stray_segments.least", 1.0..=MOST) },
+            logins: crate::model::settings::LoginSettings::default(),
         };
         let flood = settings.syn_flood;
         self.compare("syn_flood.least_ratio", "syn_flood.ratio", flood.least_ratio <= flood.ratio, "above");
@@ -143,6 +144,7 @@ mod tests {
             flash_crowd: FlashCrowdSettings { least: 1000.0, times_usual: 4.0 },
             port_scan: PortScanSettings { ports: 30, window_seconds: 90 },
             stray_segments: StraySegmentsSettings { least: 70.0 },
+            logins: crate::model::settings::LoginSettings::default(),
         };
         assert_eq!(config.settings.detectors, expected);
     }

@@ -4,6 +4,7 @@
 mod arrivals;
 mod baseline;
 mod cusum;
+mod logins;
 mod port_scan;
 mod rates_of_snapshots;
 pub mod sketches;
@@ -45,5 +46,6 @@ pub fn all(settings: &DetectorSettings, seed: u64) -> Vec<Box<dyn Detector + Sen
         Box::new(syn_flood::SynFlood::new(settings, seed)),
         Box::new(port_scan::PortScan::new(settings, seed)),
         Box::new(stray_segments::StraySegments::new(settings)),
+        Box::new(logins::Logins::new(settings, seed)),
     ]
 }

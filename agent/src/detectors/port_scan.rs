@@ -88,7 +88,8 @@ fn draft(scans: &[Scan], arrivals: &Arrivals, now: jiff::Timestamp) -> Finding {
     let probes: u64 = scans.iter().map(|scan| scan.probes).sum();
     let source = |scan: &Scan| Source {
         source: scan.source.to_string(),
-        syns: scan.probes,
+        syns: Some(scan.probes),
+        attempts: None,
         share: (float(scan.probes) / float(probes.max(1)) * 1000.0).round() / 1000.0,
     };
     let ports = scans.first().map_or(0, |scan| scan.ports_at_most);
@@ -105,6 +106,7 @@ fn draft(scans: &[Scan], arrivals: &Arrivals, now: jiff::Timestamp) -> Finding {
         who: Some(Who {
             distinct_sources: scans.len() as u64,
             top_sources: scans.iter().take(TOP).map(source).collect(),
+            users: None,
         }),
         place: arrivals.interface.map(|name| Place { interface: Some(name.to_owned()), ..Place::default() }),
         ..blank(Kind::PortScan, now)

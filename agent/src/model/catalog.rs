@@ -159,6 +159,12 @@ pub const CATALOG: &[Metric] = &[
     row(Findings, Full, "flash_crowd_active", Count, Detector, "1 while far more clients than usual come and are served, else 0").sparse(),
     row(Findings, Full, "backscatter_active", Count, Detector, "1 while answers come to SYNs that others sent in this host's name, else 0").sparse(),
     row(Findings, Full, "ack_noise_active", Count, Detector, "1 while segments come in numbers that belong to no connection, else 0").sparse(),
+    row(Findings, Essential, "login_failures", Count, Detector, "attempts to log in that failed, each counted once though several lines tell of it").sparse(),
+    row(Findings, Essential, "login_brute_force_active", Count, Detector, "1 while somebody guesses passwords: quickly, slowly, on many users or from many addresses; else 0").sparse(),
+    row(Findings, Essential, "login_success_after_failures", Count, Detector, "1 while a login that succeeded after guessing is less than half an hour old, else 0").sparse(),
+    row(Findings, Full, "login_successes", Count, Detector, "attempts to log in that succeeded").sparse(),
+    row(Findings, Full, "login_failure_sources", Count, Detector, "different addresses whose attempts to log in failed within ten minutes").sparse(),
+    row(Findings, Full, "login_events_suspect", Count, Detector, "log lines that tell of a failed login from an address without a connection to this host: somebody here may have written them").sparse(),
     row(Findings, Full, "not_reaching_tcp_active", Count, Detector, "1 while SYNs arrive in numbers and do not reach this host's TCP, else 0").sparse(),
 
     row(States, Essential, "netstat_tcp_established", Count, Gauge(|s| state(s, |t| t.established)), "connections in ESTABLISHED; its sample count is the agent's heartbeat"),

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::identity::Identity;
+use super::log_line::LogLines;
+use super::login::Login;
 use super::settings::Settings;
 use super::snapshot::Snapshot;
 
@@ -20,6 +22,11 @@ pub struct Learned {
 pub enum Event {
     /// One tick of the sampler; shared with whoever records it.
     Snapshot(Arc<Snapshot>),
+    /// Lines of a log were read.
+    Lines(Arc<LogLines>),
+    /// One of them tells of an attempt to log in. The pipeline makes it of a line, before it hands on the line's
+    /// [`Event::Lines`]; a replayed log enters this way.
+    Login(Box<Login>),
     /// Who this host is became known. Records that waited for it are handed on.
     Identity(Identity),
     /// The configuration was read again.

@@ -70,11 +70,25 @@ pub enum Kind {
     AckNoise,
     /// SYNs that arrive at an interface and never reach this host's TCP: forwarded, filtered or dropped before it.
     NotReachingTcp,
+    /// One address tries many passwords within minutes.
+    BruteForce,
+    /// One address tries a few passwords on many users.
+    PasswordSpray,
+    /// One address tries passwords for hours, slowly enough not to be noticed.
+    SlowBruteForce,
+    /// Many addresses try passwords on one user.
+    DistributedBruteForce,
+    /// Many addresses try passwords on many users, each a few.
+    DistributedSpray,
+    /// A login that succeeded where guessing went before.
+    SuccessAfterFailures,
+    /// A program of our own whose password is wrong: regular failures of one user from one private address.
+    RepeatedFailureInternal,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 7] = [
+    pub const ALL: [Kind; 14] = [
         Kind::SynFlood,
         Kind::SlowAccept,
         Kind::FlashCrowd,
@@ -82,6 +96,13 @@ impl Kind {
         Kind::Backscatter,
         Kind::AckNoise,
         Kind::NotReachingTcp,
+        Kind::BruteForce,
+        Kind::PasswordSpray,
+        Kind::SlowBruteForce,
+        Kind::DistributedBruteForce,
+        Kind::DistributedSpray,
+        Kind::SuccessAfterFailures,
+        Kind::RepeatedFailureInternal,
     ];
 
     /// Its name in events.
@@ -94,6 +115,33 @@ impl Kind {
             Kind::Backscatter => "backscatter",
             Kind::AckNoise => "ack_noise",
             Kind::NotReachingTcp => "not_reaching_tcp",
+            Kind::BruteForce => "brute_force",
+            Kind::PasswordSpray => "password_spray",
+            Kind::SlowBruteForce => "slow_brute_force",
+            Kind::DistributedBruteForce => "distributed_brute_force",
+            Kind::DistributedSpray => "distributed_spray",
+            Kind::SuccessAfterFailures => "success_after_failures",
+            Kind::RepeatedFailureInternal => "repeated_failure_internal",
+        }
+    }
+
+    /// The metric that is 1 while a finding of this kind is on; several kinds may share one.
+    pub fn metric(self) -> Option<&'static str> {
+        match self {
+            Kind::SynFlood => Some("syn_flood_active"),
+            Kind::SlowAccept => Some("slow_accept_active"),
+            Kind::FlashCrowd => Some("flash_crowd_active"),
+            Kind::PortScan => Some("port_scan_active"),
+            Kind::Backscatter => Some("backscatter_active"),
+            Kind::AckNoise => Some("ack_noise_active"),
+            Kind::NotReachingTcp => Some("not_reaching_tcp_active"),
+            Kind::BruteForce
+            | Kind::PasswordSpray
+            | Kind::SlowBruteForce
+            | Kind::DistributedBruteForce
+            | Kind::DistributedSpray => Some("login_brute_force_active"),
+            Kind::SuccessAfterFailures => Some("login_success_after_failures"),
+            Kind::RepeatedFailureInternal => None,
         }
     }
 }
@@ -106,7 +154,7 @@ pub enum Severity {
     Notice,
     /// Worth looking at now.
     Warning,
-    /// Clients are being lost.
+    /// Clients are being lost, or somebody may be inside.
     Critical,
 }
 
@@ -125,15 +173,30 @@ pub struct Place {
     /// The listener's systemd unit, where the kernel tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
+    /// The service whose log tells it, most attempts first: `sshd`; `sshd, sudo`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
 }
 
-/// Who is behind a finding, as far as captured packets tell. Any source address can be forged.
+/// Who is behind a finding, as far as captured packets or logs tell. The source address of a SYN can be forged.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Who {
     /// Estimate of how many different sources there are: IPv4 addresses, and /64 prefixes of IPv6.
     pub distinct_sources: u64,
     /// Those that sent most, most first.
     pub top_sources: Vec<Source>,
+    /// The users that were tried, where logs tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub users: Option<Users>,
+}
+
+/// Users that somebody tried to log in as.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Users {
+    /// How many different ones, as far as they were counted.
+    pub distinct: u64,
+    /// Those tried most, most first; of users that do not exist, a mask: people type passwords there.
+    pub top: Vec<String>,
 }
 
 /// One source and its part.
@@ -142,7 +205,11 @@ pub struct Source {
     /// IPv4 address, or IPv6 prefix as `2001:db8::/64`.
     pub source: String,
     /// Estimate of the SYNs that it sent in the seconds that were looked at.
-    pub syns: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub syns: Option<u64>,
+    /// Attempts to log in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u64>,
     /// Its share of all of them, 0 to 1.
     pub share: f64,
 }

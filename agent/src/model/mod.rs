@@ -10,6 +10,8 @@ pub mod event;
 pub mod finding;
 pub mod identity;
 pub mod interval;
+pub mod log_line;
+pub mod login;
 pub mod meters;
 pub mod record;
 pub mod settings;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::event::Learned;
 use super::finding::Finding;
 use super::interval::Interval;
+use super::log_line::Cursor;
 use super::spool::Kind;
 
 /// One thing to send, or to show.
@@ -25,6 +26,8 @@ pub enum Record {
     Summary(Box<Interval>),
     /// What a detector has learned, for the state file. Never leaves the host.
     Learned(Learned),
+    /// How far a log was read and is told of, for the state file. Never leaves the host.
+    Cursor(Cursor),
 }
 
 /// One datum of `PutMetricData`, with its namespace.

@@ -19,6 +19,19 @@ pub struct Settings {
     pub findings_group: String,
     /// What detectors call unusual.
     pub detectors: DetectorSettings,
+    /// What tells of a login beside the services that are known: `logins.patterns`.
+    pub login_patterns: Vec<LoginPattern>,
+}
+
+/// A user's own rule for lines that tell of a login. Checked when the configuration is: see `parse::pattern`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoginPattern {
+    /// Its name: the service of what it finds, and the grammar of the log that it is for.
+    pub name: String,
+    /// A regular expression with the groups `source`, `user`, `outcome`, each of which may be missing.
+    pub regex: String,
+    /// What the group `outcome` holds of a success; everything else is a failure. Empty: a failure always.
+    pub success: Vec<String>,
 }
 
 /// What detectors call unusual.
@@ -36,6 +49,8 @@ pub struct DetectorSettings {
     pub port_scan: PortScanSettings,
     /// `stray_segments.*`
     pub stray_segments: StraySegmentsSettings,
+    /// `logins.*`
+    pub logins: LoginSettings,
 }
 
 /// What is a SYN flood.
@@ -76,6 +91,43 @@ pub struct PortScanSettings {
 pub struct StraySegmentsSettings {
     /// Segments a second above what is usual.
     pub least: f64,
+}
+
+/// What is guessing of passwords.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoginSettings {
+    /// Addresses whose attempts never count.
+    pub ignore_sources: Vec<IpNet>,
+    /// Addresses that are trusted: three times as many attempts are let pass, and nothing of theirs is more than a
+    /// notice.
+    pub known_sources: Vec<IpNet>,
+    /// Whether names of users that do not exist are told.
+    pub show_unknown_users: bool,
+    /// Attempts of one address within a minute that are a brute force; it is also one when two thirds more come within ten minutes.
+    pub attempts: u32,
+    /// Different users that one address tries within ten minutes, and that are a spray.
+    pub users: u32,
+    /// Attempts of one address within six hours, without a success between, that are a slow brute force.
+    pub slow_attempts: u32,
+    /// Different addresses that try one user within an hour, and that are a distributed brute force.
+    pub sources: u32,
+    /// Seconds of quiet after which a finding closes.
+    pub quiet_seconds: u32,
+}
+
+impl Default for LoginSettings {
+    fn default() -> Self {
+        LoginSettings {
+            ignore_sources: Vec::new(),
+            known_sources: Vec::new(),
+            show_unknown_users: false,
+            attempts: 6,
+            users: 6,
+            slow_attempts: 12,
+            sources: 8,
+            quiet_seconds: 30 * 60,
+        }
+    }
 }
 
 impl Default for SynFloodSettings {

@@ -5,7 +5,7 @@ mod render;
 mod rollup;
 pub mod sparse;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use jiff::Timestamp;
 
@@ -14,8 +14,10 @@ use crate::model::event::{Event, Learned};
 use crate::model::finding::Finding;
 use crate::model::identity::Identity;
 use crate::model::interval::Interval;
+use crate::model::log_line::{Cursor, LogLines};
 use crate::model::record::Record;
 use crate::model::settings::Settings;
+use crate::parse::LoginReader;
 use render::Render;
 pub use render::stream_name;
 use rollup::Rollup;
@@ -43,7 +45,10 @@ pub struct Pipeline {
     waiting: VecDeque<Waiting>,
     /// What waited and had to make room.
     crowded_out: u64,
+    logins: LoginReader,
     detectors: Vec<Box<dyn Detector + Send>>,
+    /// How far logs were read, where that is not handed on yet: it goes with what was made of the lines before it.
+    cursors: BTreeMap<String, Cursor>,
     /// When what they have learned was last handed on, on the snapshots' monotonic clock.
     learned_ms: Option<u64>,
     rollup: Rollup,
@@ -57,7 +62,9 @@ impl Pipeline {
             identity: None,
             waiting: VecDeque::new(),
             crowded_out: 0,
+            logins: LoginReader::new(&settings.login_patterns),
             detectors: detectors::all(&settings.detectors, seed),
+            cursors: BTreeMap::new(),
             learned_ms: None,
             rollup: Rollup::new(settings.interval_seconds),
             sparse: Sparse::default(),
@@ -69,20 +76,23 @@ impl Pipeline {
     pub fn handle(&mut self, event: &Event) -> Vec<Record> {
         match event {
             Event::Snapshot(snapshot) => {
-                let findings: Vec<Finding> =
-                    self.detectors.iter_mut().flat_map(|d| d.observe(event)).collect();
+                let findings = self.detect(event);
                 let measured: Vec<_> = self.detectors.iter().flat_map(|d| d.measurements()).collect();
                 let closed = self.rollup.observe(snapshot, &measured);
+                // What was counted of the lines read so far is in the interval that closes, and in what was learned.
+                let is_time = closed.is_some() && !self.cursors.is_empty();
+                let is_time = self.is_time_to_store(snapshot.monotonic_ms) || is_time;
                 let mut records = closed.map(|interval| self.publish(interval)).unwrap_or_default();
-                // At once, outside the interval: an alarm must not wait for its end.
-                for finding in findings {
-                    records.push(Record::Finding(Box::new(finding.clone())));
-                    records.extend(self.hand_on(Waiting::Finding(Box::new(finding), snapshot.time)));
-                }
-                if self.is_time_to_store(snapshot.monotonic_ms) {
-                    records.extend(self.learned());
+                records.extend(self.tell(findings, snapshot.time));
+                if is_time {
+                    records.extend(self.stored());
                 }
                 records
+            }
+            Event::Lines(lines) => self.read(event, lines),
+            Event::Login(login) => {
+                let findings = self.detect(event);
+                self.tell(findings, login.time)
             }
             Event::Identity(identity) => {
                 self.identity = Some(identity.clone());
@@ -101,6 +111,7 @@ impl Pipeline {
                 let records = if changed { self.close() } else { Vec::new() };
                 self.rollup.set_interval(settings.interval_seconds);
                 self.detectors.iter_mut().for_each(|detector| detector.configure(&settings.detectors));
+                self.logins.configure(&settings.login_patterns);
                 self.settings.clone_from(settings);
                 records
             }
@@ -110,7 +121,41 @@ impl Pipeline {
     /// Closes the open interval and hands on what was learned, for the agent is stopping.
     pub fn finish(&mut self) -> Vec<Record> {
         let mut records = self.close();
-        records.extend(self.learned());
+        records.extend(self.stored());
+        records
+    }
+
+    fn detect(&mut self, event: &Event) -> Vec<Finding> {
+        self.detectors.iter_mut().flat_map(|detector| detector.observe(event)).collect()
+    }
+
+    /// Hands on findings at once, outside the interval: an alarm must not wait for its end.
+    fn tell(&mut self, findings: Vec<Finding>, now: Timestamp) -> Vec<Record> {
+        let mut records = Vec::new();
+        for finding in findings {
+            records.push(Record::Finding(Box::new(finding.clone())));
+            records.extend(self.hand_on(Waiting::Finding(Box::new(finding), now)));
+        }
+        records
+    }
+
+    /// Takes in lines: what each tells of a login, and then that they were read.
+    fn read(&mut self, event: &Event, lines: &LogLines) -> Vec<Record> {
+        let logins = self.logins.logins(lines).into_iter().map(|login| Event::Login(Box::new(login)));
+        let mut findings: Vec<Finding> = Vec::new();
+        for login in logins {
+            findings.extend(self.detect(&login));
+        }
+        findings.extend(self.detect(event));
+        if let Some(cursor) = &lines.cursor {
+            self.cursors.insert(cursor.log.clone(), cursor.clone());
+        }
+        // With a finding its lines are done with: else a crash would have it found again.
+        let is_news = !findings.is_empty();
+        let mut records = self.tell(findings, lines.read);
+        if is_news {
+            records.extend(self.stored());
+        }
         records
     }
 
@@ -154,6 +199,15 @@ impl Pipeline {
             Some(Learned { detector: detector.name().to_owned(), values: detector.learned()? })
         });
         learned.map(Record::Learned).collect()
+    }
+
+    /// What is for the state file: what was learned, and how far the logs were read for it.
+    fn stored(&mut self) -> Vec<Record> {
+        let mut records = self.learned();
+        if self.identity.is_some() {
+            records.extend(std::mem::take(&mut self.cursors).into_values().map(Record::Cursor));
+        }
+        records
     }
 
     fn publish(&mut self, mut interval: Interval) -> Vec<Record> {
@@ -202,6 +256,7 @@ mod tests {
             samples_group: "/g".into(),
             findings_group: "/f".into(),
             detectors: DetectorSettings::default(),
+            login_patterns: Vec::new(),
         }
     }
 

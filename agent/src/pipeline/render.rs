@@ -85,7 +85,7 @@ impl Render<'_> {
             State::Closed => 0.0,
             State::Update => return records,
         };
-        let metric = catalog::find(&format!("{}_active", finding.kind.as_str()));
+        let metric = finding.kind.metric().and_then(catalog::find);
         if let Some(metric) = metric.filter(|metric| self.settings.chosen.contains(metric.name)) {
             let datum = self.host_datum(metric, now, vec![active], vec![1.0]);
             records.push(Record::Metric(MetricDatum { urgent, ..datum }));

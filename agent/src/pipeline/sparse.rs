@@ -72,6 +72,7 @@ mod tests {
             samples_group: "/g".into(),
             findings_group: "/f".into(),
             detectors: DetectorSettings::default(),
+            login_patterns: Vec::new(),
         };
         let mut sparse = Sparse::default();
         let mut decide = |minute: &i64| {

@@ -53,6 +53,7 @@ pub async fn spool(
                         let bytes = learned.values.to_string().into_bytes();
                         values.push((ValueKey::Baseline(learned.detector), Some(bytes)));
                     }
+                    Record::Cursor(cursor) => values.push((ValueKey::Cursor(cursor.log), Some(cursor.place))),
                     record => add(&mut entries, &era, record),
                 }
             }
@@ -92,7 +93,7 @@ fn is_urgent(record: &Record) -> bool {
     match record {
         Record::Metric(datum) => datum.urgent,
         Record::Log(event) => event.urgent,
-        Record::Finding(_) | Record::Summary(_) | Record::Learned(_) => false,
+        Record::Finding(_) | Record::Summary(_) | Record::Learned(_) | Record::Cursor(_) => false,
     }
 }
 
@@ -104,7 +105,7 @@ fn add(entries: &mut Vec<Entry>, era: &ClockEra, record: Record) {
             let (group, stream) = (event.log_group_name.clone(), event.log_stream_name.clone());
             (Destination::Logs { group, stream }, event.kind)
         }
-        Record::Finding(_) | Record::Summary(_) | Record::Learned(_) => return,
+        Record::Finding(_) | Record::Summary(_) | Record::Learned(_) | Record::Cursor(_) => return,
     };
     let last = entries.last_mut().filter(|last| last.destination == destination && last.era == *era);
     match (last.map(|last| &mut last.payload), record) {

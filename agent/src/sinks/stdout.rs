@@ -48,8 +48,13 @@ impl<W: Write> Stdout<W> {
                 self.to.write_all(table::finding(finding).as_bytes())?;
                 self.to.flush()
             }
-            (Output::Json, Record::Summary(_) | Record::Finding(_) | Record::Learned(_))
-            | (Output::Table, Record::Metric(_) | Record::Log(_) | Record::Learned(_)) => Ok(()),
+            (
+                Output::Json,
+                Record::Summary(_) | Record::Finding(_) | Record::Learned(_) | Record::Cursor(_),
+            )
+            | (Output::Table, Record::Metric(_) | Record::Log(_) | Record::Learned(_) | Record::Cursor(_)) => {
+                Ok(())
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::terminal::printable;
 use crate::model::catalog::{Group, Unit};
-use crate::model::finding::{Finding, Place, Severity, State, Who};
+use crate::model::finding::{Finding, Place, Severity, State, Users, Who};
 use crate::model::interval::{Interval, ListenerSummary, Published, Series};
 
 const NAME: usize = 40;
@@ -100,12 +100,13 @@ impl Table {
             _ => String::new(),
         };
         let via = place.interface.as_deref().map(|name| format!(" arriving at {}", printable(name)));
-        self.line(format_args!(" {at}{}", via.unwrap_or_default()));
+        let of = place.service.as_deref().map(|name| format!(" logins of {}", printable(name)));
+        self.line(format_args!(" {at}{}{}", via.unwrap_or_default(), of.unwrap_or_default()));
     }
 
     /// Who sends it; a share that rounds to nothing is no news.
     fn who(&mut self, who: Option<&Who>) {
-        let Some(Who { distinct_sources, top_sources }) = who else { return };
+        let Some(Who { distinct_sources, top_sources, users }) = who else { return };
         let worth_naming = top_sources.iter().filter(|source| source.share >= 0.01);
         let named: Vec<String> =
             worth_naming.map(|source| format!("{} ({:.0} %)", source.source, source.share * 100.0)).collect();
@@ -116,7 +117,15 @@ impl Table {
         };
         match distinct_sources {
             1 => self.line(format_args!("  from one source{most}")),
+            0 => {} // on the host itself, or the log does not tell
             many => self.line(format_args!("  from about {many} sources{most}")),
+        }
+        if let Some(Users { distinct, top }) = users {
+            let named: Vec<String> = top.iter().map(|name| printable(name)).collect();
+            match distinct {
+                1 => self.line(format_args!("  as {}", named.join(", "))),
+                many => self.line(format_args!("  as {many} users: {}", named.join(", "))),
+            }
         }
     }
 

@@ -133,5 +133,6 @@ pub(super) fn place_of(listener: &Listener) -> Place {
         address: Some(listener.address),
         port: Some(listener.port),
         unit: listener.unit.clone(),
+        service: None,
     }
 }

@@ -214,13 +214,18 @@ impl Senders {
         let share = |count: u64| (float(count) / suspects.syns.max(1.0)).min(1.0);
         let source = |heavy: Heavy<SourceKey>| Source {
             source: heavy.key.to_string(),
-            syns: heavy.count,
+            syns: Some(heavy.count),
+            attempts: None,
             share: (share(heavy.count) * 1000.0).round() / 1000.0,
         };
         // One that may have sent nothing at all, or no more than ever, is not named.
         let heavy = suspects.sources.top(HEAVY).into_iter();
         let top = heavy.filter(|heavy| self.beyond_usual(heavy) > float(heavy.at_least()) / 2.0).take(TOP);
-        Some(Who { distinct_sources: suspects.distinct(), top_sources: top.map(source).collect() })
+        Some(Who {
+            distinct_sources: suspects.distinct(),
+            top_sources: top.map(source).collect(),
+            users: None,
+        })
     }
 }
 

@@ -1,0 +1,1 @@
+//! What stands before a log line's message: time, host, program, process id.

@@ -1,0 +1,89 @@
+//! Reads logs as they grow, hands on [`LogLines`] in order, each line once, with a cursor behind them. Never looks at
+//! what lines say.
+//!
+//! - [`file`](mod@file): files and globs, through rotation and truncation.
+//! - [`journal`]: systemd's journal, through `journalctl` as a child.
+//!
+//! Both block, so each runs on a thread of its own. When the consumer is slow they wait, and the log keeps what they have
+//! not read.
+
+pub mod file;
+pub mod journal;
+
+use std::time::Duration;
+
+use crate::model::log_line::{Grammar, LogLines};
+
+/// Lines read at once, at most: what the pipeline takes in within a few milliseconds.
+pub const BATCH_LINES: usize = 1000;
+/// Bytes of text read at once, at most (but for one line, which may be as long as [`LINE`]).
+pub const BATCH_BYTES: usize = 256 * 1024;
+/// The longest line; what is beyond is cut off. Daemons' own messages are shorter than 8 KiB.
+pub const LINE: usize = 64 * 1024;
+
+/// Which logs are read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TailRules {
+    /// Where the system's own logins are read: `logins.source`.
+    pub system: SystemLog,
+    /// Further files: `logins.files`.
+    pub files: Vec<FileRule>,
+    /// Units whose entries in the journal are read too, for patterns: `logins.units`.
+    pub units: Vec<String>,
+}
+
+/// Where the system's own logins are read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SystemLog {
+    /// The journal if there is one, else the system's log file.
+    #[default]
+    Auto,
+    /// The journal.
+    Journal,
+    /// `/var/log/secure` or `/var/log/auth.log`, whichever there is.
+    Files,
+    /// Nowhere.
+    Off,
+}
+
+/// Files of one kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileRule {
+    /// An absolute path in which `*`, `?` and `[...]` stand for characters of one name.
+    pub pattern: String,
+    /// What their lines are.
+    pub grammar: Grammar,
+}
+
+/// What reading a log met.
+#[derive(Debug, Clone)]
+pub enum Read {
+    /// Lines, or only a cursor that moved.
+    Lines(LogLines),
+    /// Something is wrong with a log, and what to do; until [`Read::Well`] of the same log. Told when it begins and when it
+    /// changes, not each time.
+    Trouble {
+        /// The log, as in [`LogLines::log`].
+        log: String,
+        /// What is wrong, with the path or call, and the cure.
+        what: String,
+    },
+    /// What was wrong with this log is over.
+    Well {
+        /// The log.
+        log: String,
+    },
+    /// Lines were lost before they could be read: the log was truncated or removed first.
+    Gap {
+        /// The log.
+        log: String,
+        /// What happened.
+        what: String,
+    },
+}
+
+/// A reader of logs.
+pub trait Tail: Send {
+    /// Gives what there is; waits for it `patience` at most, and gives nothing if nothing came.
+    fn read(&mut self, patience: Duration) -> Vec<Read>;
+}
