@@ -8,6 +8,7 @@ use anyhow::{Context, anyhow};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
+use super::logs::Logs;
 use super::{
     EVENTS, End, Recording, Sampling, each, host_name, on_a_thread, on_one_thread, random_seed,
     sample_each_second, sleep_or_forever, tell_what_is_waited_for,
@@ -23,6 +24,7 @@ use crate::model::record::Record;
 use crate::pipeline::Pipeline;
 use crate::service::signals::Signals;
 use crate::sinks::stdout::{Output, Stdout};
+use crate::tail::Cursors;
 
 /// Records that may wait for standard output: those of one interval on a host with some dozens of interfaces.
 const RECORDS: usize = 1024;
@@ -92,10 +94,15 @@ impl DryRun {
         let (snapshots_to, mut recorded) = (recording.snapshots.take(), recording.ended);
         let stages = async {
             let (_rules, rules) = watch::channel(self.config.sources);
+            let (_tails, tails) = watch::channel(self.config.tails);
+            let logs = Logs { paths: self.paths.clone(), rules: tails, board: None };
             let sampling = Sampling { paths: self.paths, rules, board: None, recording: snapshots_to };
             let pipeline = Pipeline::new(self.config.settings, seed);
             let _ = events.send(Event::Identity(identity)).await;
-            tokio::join!(sample_each_second(sampling, events, stopped), process(pipeline, incoming, records));
+            let logs = logs.run(Cursors::new(), events.clone(), stopped.clone());
+            let sample = sample_each_second(sampling, events, stopped);
+            let (read, (), ()) = tokio::join!(logs, sample, process(pipeline, incoming, records));
+            read
         };
         tokio::pin!(stages);
 
@@ -104,17 +111,15 @@ impl DryRun {
         tokio::select! {
             _ = signals.next() => {}
             () = sleep_or_forever(self.stop_after) => {}
-            () = &mut stages => running = false,
+            result = &mut stages => (early, running) = (result, false),
             result = printed.wait() => early = result,
             result = recorded.wait(), if recorded.is_running() => early = result,
         }
         // Stop the source; closing channels stop the rest, in order.
         let _ = stop.send(true);
         let drained = async {
-            if running {
-                stages.await;
-            }
-            let ends = [early, printed.wait().await, recorded.wait().await];
+            let ended = if running { stages.await } else { Ok(()) };
+            let ends = [early, ended, printed.wait().await, recorded.wait().await];
             quiet_if_reader_left(ends.into_iter().collect())
         };
         let waiting =

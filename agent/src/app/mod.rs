@@ -5,6 +5,7 @@
 mod agent;
 mod delivery;
 mod dry_run;
+mod logs;
 mod outlet;
 mod who;
 

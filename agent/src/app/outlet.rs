@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::agent::aws_settings;
 use super::delivery::Delivery;
+use super::logs::Logs;
 use super::who::Known;
 use super::{Ended, on_a_thread};
 use crate::aws::{Aws, Link, ServerClock};
@@ -26,6 +27,7 @@ use crate::sinks::deliver::{Schedule, Wake};
 use crate::sinks::spool::{Stamped, gap_entry, spool};
 use crate::store::service::{self, StoreGone, StoreHandle};
 use crate::store::{OpenError, Store, ValueKey, ValueKind};
+use crate::tail::Cursors;
 
 /// Between two looks at what changes slowly: instance metadata, the state file's length.
 const MINUTE: Duration = Duration::from_mins(1);
@@ -88,7 +90,7 @@ impl Outlet {
         };
         let (store, mut store_ended) = self.open_state(&known.owner).await?;
         store_to.send_replace(Some(store.clone()));
-        let learned = learned(&store).await?;
+        let (learned, cursors) = (learned(&store).await?, cursors(&store).await?);
         let region = known.instance.as_ref().map(|instance| instance.region.clone());
         let link = Arc::new(Link::new(self.aws.clone(), region, Arc::clone(&self.server_clock)).await);
         self.board.about(known.identity.clone(), known.instance.clone(), link.connection().region());
@@ -115,6 +117,8 @@ impl Outlet {
             drain: drained,
         };
         // From here on only the sampler keeps the pipeline going: when it stops, everything behind it does.
+        let (tails, tails_now) = watch::channel(config.tails.clone());
+        let logs = Logs { paths: self.paths.clone(), rules: tails_now, board: Some(Arc::clone(&self.board)) };
         let (weak_events, identity) = (events.downgrade(), known.identity.clone());
         let identified = async move {
             // Beside the spool, which takes away what waited for it. What was learned goes first: from the identity on
@@ -123,7 +127,8 @@ impl Outlet {
                 let _ = events.send(Event::Learned(learned)).await;
             }
             let _ = events.send(Event::Identity(identity)).await;
-            Ok(())
+            // Logs wait for the cursors, which are in the state file; they keep what is written meanwhile.
+            logs.run(cursors, events, stopped).await
         };
         let spooled = async {
             let result = spool(records, store.clone(), Arc::clone(&self.board), wake, gaps_to.clone()).await;
@@ -133,9 +138,11 @@ impl Outlet {
             result.and(told)
         };
         let delivered = async {
-            tokio::try_join!(identified, spooled, delivery.run())?;
+            let spooled = async { anyhow::Ok(spooled.await?) };
+            let sent = async { anyhow::Ok(Box::pin(delivery.run()).await?) };
+            tokio::try_join!(identified, spooled, sent)?;
             // What was lost on the last steps is told by the next run.
-            self.tell_gaps(&store, &gaps_to).await
+            anyhow::Ok(self.tell_gaps(&store, &gaps_to).await?)
         };
         let reloads = async {
             let mut config_now = self.config.clone();
@@ -143,6 +150,7 @@ impl Outlet {
                 let config = config_now.borrow_and_update().clone();
                 flushes.send_replace(schedule(&config));
                 retention.send_replace(self::retention(&config));
+                tails.send_replace(config.tails.clone());
                 self.reconnect(&config, &link).await;
                 let instance = self.board.instance();
                 if let (Some(instance), Some(events)) = (instance, weak_events.upgrade()) {
@@ -338,6 +346,13 @@ async fn learned(store: &StoreHandle) -> anyhow::Result<Vec<Learned>> {
             }
         }
     };
+    Ok(stored.into_iter().filter_map(read).collect())
+}
+
+/// How far logs were read when what was made of their lines was last stored.
+async fn cursors(store: &StoreHandle) -> anyhow::Result<Cursors> {
+    let stored = store.values(ValueKind::Cursor).await.context("failed to read the state file")?;
+    let read = |(key, place)| if let ValueKey::Cursor(log) = key { Some((log, place)) } else { None };
     Ok(stored.into_iter().filter_map(read).collect())
 }
 

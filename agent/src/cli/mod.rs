@@ -5,6 +5,7 @@
 //! closed (`| head`) ends a command quietly with 0.
 
 mod config;
+mod explain;
 mod replay;
 mod run;
 mod sample;
@@ -21,6 +22,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{Config, Layers, Mistakes};
 use crate::host::paths::Paths;
+use crate::model::log_line::Grammar;
+use crate::parse;
 
 const FAILED: u8 = 1;
 const MISTAKEN: u8 = 3;
@@ -43,8 +46,10 @@ enum Command {
     Run(run::Run),
     /// Tell how the running agent is; exit code 4 if something is wrong
     Status(status::Status),
-    /// Run the detectors over a recording and print what they find
+    /// Run the detectors over a recording, a packet capture or a log and print what they find
     Replay(replay::Replay),
+    /// Tell of each line of a log whether it counts as a login, and why
+    Explain(explain::Explain),
     /// Print one snapshot of this host as JSON
     Sample(sample::Sample),
     /// Check or show the configuration
@@ -105,6 +110,7 @@ pub fn main() -> ExitCode {
         Command::Run(run) => run.run(),
         Command::Status(status) => status.run(),
         Command::Replay(replay) => replay.run(),
+        Command::Explain(explain) => explain.run(),
         Command::Sample(sample) => sample.run(),
         Command::Config(config) => config.run(),
     };
@@ -115,14 +121,31 @@ pub fn main() -> ExitCode {
     })
 }
 
+/// The grammar of that name, of a service or a pattern of the configuration.
+fn grammar(name: &str, config: &Config) -> anyhow::Result<Grammar> {
+    let patterns = &config.settings.login_patterns;
+    let own = || patterns.iter().any(|pattern| pattern.name == name).then(|| Grammar::Pattern(name.into()));
+    parse::grammar(name).or_else(own).ok_or_else(|| {
+        let names: Vec<&str> = parse::services().collect();
+        anyhow::anyhow!(
+            "there is no service {name:?}; write auto, a pattern of the configuration, or one of {}",
+            names.join(", ")
+        )
+    })
+}
+
 /// Prints a result; a reader that went away (`| head`) has what it wanted.
 fn print(text: &str) -> anyhow::Result<ExitCode> {
+    print_all(text).map(|_| ExitCode::SUCCESS)
+}
+
+/// The same; false when nobody reads any more.
+fn print_all(text: &str) -> anyhow::Result<bool> {
     use std::io::Write;
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(anyhow::anyhow!("failed to write to standard output: {error}"))
-        }
-        _ => Ok(ExitCode::SUCCESS),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(anyhow::anyhow!("failed to write to standard output: {error}")),
     }
 }

@@ -9,13 +9,15 @@ use clap::Args;
 use ipnet::IpNet;
 
 use super::run::Format;
-use super::{Common, print};
+use super::{Common, grammar, print};
 use crate::detectors::{self, Detector};
 use crate::host::facts::HostFacts;
 use crate::model::event::Event;
 use crate::model::finding::{Finding, State};
+use crate::model::settings::LoginPattern;
 use crate::model::snapshot::Snapshot;
-use crate::replay::{Capture, Local, Recorder, Recording};
+use crate::parse::LoginReader;
+use crate::replay::{Capture, Local, Log, Recorder, Recording};
 use crate::sinks::{table, terminal};
 
 /// Seed of the detectors' sketches: the same input gives the same findings.
@@ -25,12 +27,16 @@ const SEED: u64 = 0;
 pub(super) struct Replay {
     #[command(flatten)]
     input: Input,
+    /// Whose lines the log has: auto recognises each by itself; else the name of a service, or of a pattern of the
+    /// configuration
+    #[arg(long, value_name = "NAME", default_value = "auto", conflicts_with_all = ["recording", "pcap"])]
+    service: String,
     /// An address or network of the host that the capture was made on (may be repeated); otherwise it is inferred
     /// from the first packets, and said
-    #[arg(long, value_name = "CIDR", value_parser = network, conflicts_with = "recording")]
+    #[arg(long, value_name = "CIDR", value_parser = network, conflicts_with_all = ["recording", "log"])]
     local: Vec<IpNet>,
     /// Write what the capture tells of each second to this file, for --recording
-    #[arg(long, value_name = "FILE", conflicts_with = "recording")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["recording", "log"])]
     record: Option<PathBuf>,
     /// How findings are printed
     #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -48,6 +54,9 @@ struct Input {
     /// A packet capture, pcap or pcapng; - for standard input
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
+    /// A log file, by the times of its own lines; - for standard input
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
 }
 
 fn network(text: &str) -> Result<IpNet, String> {
@@ -61,11 +70,15 @@ impl Replay {
         let run = |seed| {
             let detectors = detectors::all(&config.settings.detectors, seed);
             let sees_syns = config.sources.capture;
-            Run { detectors, output: self.output, sees_syns, snapshots: 0, findings: 0, open: 0 }
+            Run { detectors, output: self.output, sees_syns, findings: 0, open: 0 }
         };
         match &self.input {
             Input { pcap: Some(capture), .. } => {
                 run(SEED).capture(capture, self.local, self.record.as_deref())
+            }
+            Input { log: Some(log), .. } => {
+                let grammar = grammar(&self.service, &config)?;
+                run(SEED).log(Log::open(log, grammar)?, &config.settings.login_patterns)
             }
             Input { recording: Some(recording), .. } => {
                 let (header, recording) = Recording::open(recording)?;
@@ -82,7 +95,6 @@ struct Run {
     output: Format,
     /// `syn_flood.capture`: whether to look at captured SYNs.
     sees_syns: bool,
-    snapshots: u64,
     findings: u64,
     /// Those that are not over.
     open: u64,
@@ -90,10 +102,12 @@ struct Run {
 
 impl Run {
     fn recording(mut self, recording: Recording) -> anyhow::Result<ExitCode> {
+        let mut snapshots = 0;
         for snapshot in recording {
-            self.observe(snapshot?)?;
+            snapshots += 1;
+            self.snapshot(snapshot?)?;
         }
-        self.total("")
+        self.total(&format!("{snapshots} snapshots"))
     }
 
     fn capture(mut self, path: &Path, local: Vec<IpNet>, record: Option<&Path>) -> anyhow::Result<ExitCode> {
@@ -102,12 +116,13 @@ impl Run {
         // The capture does not tell whose it is, and this host is not it.
         let mut recorder =
             record.map(|file| Recorder::create(file, HostFacts::default(), SEED)).transpose()?;
-        let mut ended = Ok(());
+        let (mut ended, mut snapshots) = (Ok(()), 0);
         for snapshot in capture.by_ref() {
             match snapshot {
                 Ok(snapshot) => {
                     recorder.iter_mut().try_for_each(|recorder| recorder.snapshot(&snapshot))?;
-                    self.observe(snapshot)?;
+                    snapshots += 1;
+                    self.snapshot(snapshot)?;
                 }
                 Err(error) => ended = Err(error),
             }
@@ -117,17 +132,44 @@ impl Run {
                 "no segment comes from or goes to the local side: nothing was looked at; mend --local"
             );
         }
-        let total =
-            self.total(&format!(" of {} packets ({} TCP segments)", capture.packets(), capture.segments()))?;
+        let total = self.total(&format!(
+            "{snapshots} snapshots of {} packets ({} TCP segments)",
+            capture.packets(),
+            capture.segments()
+        ))?;
         ended?;
         Ok(total)
     }
 
-    fn observe(&mut self, mut snapshot: Snapshot) -> anyhow::Result<()> {
+    fn log(mut self, log: Log, patterns: &[LoginPattern]) -> anyhow::Result<ExitCode> {
+        let mut reader = LoginReader::new(patterns);
+        let (mut ended, mut read, mut logins) = (Ok(()), 0, 0);
+        for lines in log {
+            let lines = match lines {
+                Ok(lines) => lines,
+                Err(error) => {
+                    ended = Err(error);
+                    break;
+                }
+            };
+            read += lines.lines.len();
+            for login in reader.logins(&lines) {
+                logins += 1;
+                self.observe(&Event::Login(Box::new(login)))?;
+            }
+        }
+        let total = self.total(&format!("{read} lines ({logins} tell of a login)"))?;
+        ended?;
+        Ok(total)
+    }
+
+    fn snapshot(&mut self, mut snapshot: Snapshot) -> anyhow::Result<()> {
         snapshot.syns = snapshot.syns.filter(|_| self.sees_syns);
-        let event = Event::Snapshot(Arc::new(snapshot));
-        self.snapshots += 1;
-        let findings = self.detectors.iter_mut().flat_map(|detector| detector.observe(&event));
+        self.observe(&Event::Snapshot(Arc::new(snapshot)))
+    }
+
+    fn observe(&mut self, event: &Event) -> anyhow::Result<()> {
+        let findings = self.detectors.iter_mut().flat_map(|detector| detector.observe(event));
         for finding in findings.collect::<Vec<Finding>>() {
             match finding.state {
                 State::Open => (self.findings, self.open) = (self.findings + 1, self.open + 1),
@@ -152,7 +194,7 @@ impl Run {
                 } else {
                     format!(", {} still on at the end", self.open)
                 };
-                print(&format!("{} snapshots{read}, {} {findings}{still}\n", self.snapshots, self.findings))
+                print(&format!("{read}, {} {findings}{still}\n", self.findings))
             }
             Format::Json => Ok(ExitCode::SUCCESS),
         }

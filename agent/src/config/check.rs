@@ -27,9 +27,11 @@ pub(super) fn check(written: &Written, mistakes: Vec<Mistake>) -> Result<Config,
         samples_group: checking.text("logs.samples_group", log_group),
         findings_group: checking.text("logs.findings_group", log_group),
         detectors: checking.detectors(),
-        login_patterns: Vec::new(),
+        login_patterns: checking.login_patterns(),
     };
+    let tails = checking.tails(&settings.login_patterns);
     let config = Config {
+        tails,
         retention: vec![
             (settings.samples_group.clone(), checking.days("logs.samples_retention_days")),
             (settings.findings_group.clone(), checking.days("logs.findings_retention_days")),
@@ -88,6 +90,12 @@ impl Checking<'_> {
         strongest
     }
 
+    /// Where the value that holds was written.
+    pub(super) fn origin(&self, key: &str) -> Origin {
+        let strongest = self.written.0.get(key).and_then(|settings| settings.last());
+        strongest.map_or(Origin::Default, |setting| setting.origin.clone())
+    }
+
     pub(super) fn note(&mut self, key: &str, origin: Origin, (problem, cure): Wrong) {
         self.mistakes.push(Mistake { origin, key: Some(key.to_owned()), problem, cure });
     }
@@ -100,7 +108,7 @@ impl Checking<'_> {
         })
     }
 
-    fn truth(&mut self, key: &str) -> bool {
+    pub(super) fn truth(&mut self, key: &str) -> bool {
         self.read(key, |value| {
             let wrong =
                 || one((format!("{} is neither true nor false", toml(value)), "write true or false".into()));
@@ -250,12 +258,12 @@ fn filled(text: String) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
 }
 
-fn one(wrong: Wrong) -> Vec<Wrong> {
+pub(super) fn one(wrong: Wrong) -> Vec<Wrong> {
     vec![wrong]
 }
 
 /// Text or a number, as text.
-fn plain(value: &Value, cure: &str) -> Result<String, Wrong> {
+pub(super) fn plain(value: &Value, cure: &str) -> Result<String, Wrong> {
     match value.kind {
         ValueKind::Array(_) | ValueKind::Table(_) | ValueKind::Nil => {
             Err((format!("{} is not a single value", toml(value)), cure.to_owned()))

@@ -38,7 +38,7 @@ impl Checking<'_> {
                 window_seconds: self.seconds("port_scan.window", 5..=600),
             },
             stray_segments: StraySegmentsSettings { least: self.number("stray_segments.least", 1.0..=MOST) },
-            logins: crate::model::settings::LoginSettings::default(),
+            logins: self.logins(),
         };
         let flood = settings.syn_flood;
         self.compare("syn_flood.least_ratio", "syn_flood.ratio", flood.least_ratio <= flood.ratio, "above");
@@ -64,14 +64,14 @@ impl Checking<'_> {
 }
 
 /// A network, or an address, which is a network of one.
-fn network(text: &str) -> Result<IpNet, Wrong> {
+pub(super) fn network(text: &str) -> Result<IpNet, Wrong> {
     let network =
         text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
             let cure = "write an address, or a network with the length of its prefix: 10.0.0.0/8";
             (format!("{text:?} is no network"), cure.to_owned())
         })?;
     if network.prefix_len() == 0 {
-        let cure = "name those that you trust; syn_flood.capture = false looks at nobody";
+        let cure = "name those that you trust";
         return Err((format!("{text:?} is everybody"), cure.into()));
     }
     if matches!(network, IpNet::V6(v6) if v6.addr().to_ipv4_mapped().is_some()) {

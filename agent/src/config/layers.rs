@@ -272,6 +272,12 @@ fn flat(layer: config::Map<String, Value>) -> Vec<(String, Value)> {
 pub fn toml(value: &Value) -> String {
     match &value.kind {
         ValueKind::Array(items) => format!("[{}]", items.iter().map(toml).collect::<Vec<_>>().join(", ")),
+        ValueKind::Table(table) => {
+            let mut pairs: Vec<String> =
+                table.iter().map(|(key, value)| format!("{key} = {}", toml(value))).collect();
+            pairs.sort();
+            format!("{{ {} }}", pairs.join(", "))
+        }
         // JSON's escapes of text are TOML's.
         ValueKind::String(text) => serde_json::Value::from(text.as_str()).to_string(),
         _ => value.to_string(),

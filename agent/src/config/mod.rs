@@ -5,6 +5,7 @@
 mod check;
 mod detectors;
 mod layers;
+mod logins;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use crate::model::identity::InstanceDimension;
 use crate::model::settings::Settings;
 use crate::sources::SourceRules;
+use crate::tail::TailRules;
 
 pub use layers::{Layers, Origin, Setting, Written, toml};
 
@@ -38,6 +40,8 @@ pub struct Config {
     pub status_file: Option<PathBuf>,
     /// `interfaces.*` and `syn_flood.capture`.
     pub sources: SourceRules,
+    /// Which logs are read.
+    pub tails: TailRules,
 }
 
 impl Config {

@@ -24,8 +24,8 @@ pub trait Detector: std::fmt::Debug {
     /// Takes in one event; gives findings that it opens, updates or closes.
     fn observe(&mut self, event: &Event) -> Vec<Finding>;
 
-    /// What it measured at the last event, by the catalog's names.
-    fn measurements(&self) -> Vec<(&'static str, f64)>;
+    /// What it measured at the last event, and what it counted since it was last asked, by the catalog's names.
+    fn measurements(&mut self) -> Vec<(&'static str, f64)>;
 
     /// Works by other settings from now on, and forgets nothing.
     fn configure(&mut self, settings: &DetectorSettings);

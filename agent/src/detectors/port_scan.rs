@@ -59,7 +59,7 @@ impl Detector for PortScan {
         self.track.step(is_on, is_on, draft, snapshot.time, seconds, QUIET).into_iter().collect()
     }
 
-    fn measurements(&self) -> Vec<(&'static str, f64)> {
+    fn measurements(&mut self) -> Vec<(&'static str, f64)> {
         let active = if self.track.open.is_some() { 1.0 } else { 0.0 };
         if self.is_measured { vec![("port_scan_active", active)] } else { Vec::new() }
     }

@@ -66,7 +66,7 @@ impl Detector for StraySegments {
         [look(&mut self.answers, answers), look(&mut self.noise, noise)].into_iter().flatten().collect()
     }
 
-    fn measurements(&self) -> Vec<(&'static str, f64)> {
+    fn measurements(&mut self) -> Vec<(&'static str, f64)> {
         let active = |stray: &Stray| if stray.track.open.is_some() { 1.0 } else { 0.0 };
         let all = [("backscatter_active", active(&self.answers)), ("ack_noise_active", active(&self.noise))];
         if self.is_measured { all.into() } else { Vec::new() }

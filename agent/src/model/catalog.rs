@@ -99,6 +99,9 @@ pub enum Reading {
     BothFamilies([fn(&KernelCounters) -> Option<u64>; 2]),
     /// What a detector measures, or whether it sees what it looks for, under the metric's own name.
     Detector,
+    /// What logs told since the snapshot before, under the metric's own name. It is of the interval of that snapshot: how
+    /// far logs were read is stored with the interval, and has to be how far they were counted.
+    Told,
     /// A cumulative counter of the agent's own.
     AgentCounter(fn(&Snapshot) -> Option<u64>),
     /// The value of this second at one interface.
@@ -143,7 +146,7 @@ impl Metric {
 }
 
 use Group::{Agent, Findings, Interfaces, Listeners, Pressure, TcpStates as States};
-use Reading::{AgentCounter, BothFamilies, Counter, Detector, Gauge, InterfaceCounter, InterfaceGauge};
+use Reading::{AgentCounter, BothFamilies, Counter, Detector, Gauge, InterfaceCounter, InterfaceGauge, Told};
 use Set::{Essential, Full, Standard};
 use Unit::{Bytes, Count, Milliseconds, Percent, Seconds};
 
@@ -159,12 +162,12 @@ pub const CATALOG: &[Metric] = &[
     row(Findings, Full, "flash_crowd_active", Count, Detector, "1 while far more clients than usual come and are served, else 0").sparse(),
     row(Findings, Full, "backscatter_active", Count, Detector, "1 while answers come to SYNs that others sent in this host's name, else 0").sparse(),
     row(Findings, Full, "ack_noise_active", Count, Detector, "1 while segments come in numbers that belong to no connection, else 0").sparse(),
-    row(Findings, Essential, "login_failures", Count, Detector, "attempts to log in that failed, each counted once though several lines tell of it").sparse(),
+    row(Findings, Essential, "login_failures", Count, Told, "attempts to log in that failed, each counted once though several lines tell of it").sparse(),
     row(Findings, Essential, "login_brute_force_active", Count, Detector, "1 while somebody guesses passwords: quickly, slowly, on many users or from many addresses; else 0").sparse(),
     row(Findings, Essential, "login_success_after_failures", Count, Detector, "1 while a login that succeeded after guessing is less than half an hour old, else 0").sparse(),
-    row(Findings, Full, "login_successes", Count, Detector, "attempts to log in that succeeded").sparse(),
+    row(Findings, Full, "login_successes", Count, Told, "attempts to log in that succeeded").sparse(),
     row(Findings, Full, "login_failure_sources", Count, Detector, "different addresses whose attempts to log in failed within ten minutes").sparse(),
-    row(Findings, Full, "login_events_suspect", Count, Detector, "log lines that tell of a failed login from an address without a connection to this host: somebody here may have written them").sparse(),
+    row(Findings, Full, "login_events_suspect", Count, Told, "log lines that tell of a failed login from an address without a connection to this host: somebody here may have written them").sparse(),
     row(Findings, Full, "not_reaching_tcp_active", Count, Detector, "1 while SYNs arrive in numbers and do not reach this host's TCP, else 0").sparse(),
 
     row(States, Essential, "netstat_tcp_established", Count, Gauge(|s| state(s, |t| t.established)), "connections in ESTABLISHED; its sample count is the agent's heartbeat"),
@@ -245,6 +248,9 @@ pub const CATALOG: &[Metric] = &[
     row(Agent, Full, "agent_records_sent", Count, AgentCounter(|s| delivery(s, |d| Some(d.sent))), "records that CloudWatch took: metric data and log events"),
     row(Agent, Full, "agent_send_failures", Count, AgentCounter(|s| delivery(s, |d| Some(d.failures))), "requests to CloudWatch that failed and are repeated").sparse(),
     row(Agent, Full, "agent_ambiguous_sends", Count, AgentCounter(|s| delivery(s, |d| Some(d.ambiguous))), "requests that were written and not answered: each may have doubled its records").sparse(),
+    row(Agent, Full, "agent_log_lines", Count, Told, "lines of logs that were read").sparse(),
+    row(Agent, Full, "agent_log_lines_cut", Count, Told, "lines of logs that were longer than the limit; their beginning was read").sparse(),
+    row(Agent, Standard, "agent_log_gaps", Count, AgentCounter(|s| delivery(s, |d| Some(d.log_gaps))), "times that lines of a log may have been lost before they could be read").sparse(),
     row(Agent, Full, "agent_publish_latency", Milliseconds, Gauge(|s| float(delivery(s, |d| d.publish_latency_ms))), "time that CloudWatch took to take metrics, last time"),
     row(Agent, Full, "agent_state_file_bytes", Bytes, Gauge(|s| float(delivery(s, |d| Some(d.state_file_bytes)))), "size of the state file"),
     row(Agent, Full, "agent_backlog_age", Seconds, Gauge(|s| float(delivery(s, |d| d.oldest_seconds))), "age of the oldest record that waits to be sent"),

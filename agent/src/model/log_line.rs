@@ -75,6 +75,6 @@ impl Grammar {
 pub struct Cursor {
     /// Which log: the key in the state file.
     pub log: String,
-    /// The place; only who reads that log understands it.
+    /// The place; only who reads that log understands it. Empty: there is nothing to remember any more.
     pub place: Vec<u8>,
 }

@@ -74,6 +74,9 @@ pub struct Meters {
     pub oldest: Option<Timestamp>,
     /// What CloudWatch's clock is ahead of this host's, milliseconds; zero while they agree.
     pub clock_offset_ms: i64,
+    /// Times that lines of a log may have been lost before they could be read.
+    #[serde(default)]
+    pub log_gaps: u64,
 }
 
 impl Meters {

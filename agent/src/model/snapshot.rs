@@ -309,6 +309,9 @@ pub struct DeliveryUsage {
     pub publish_latency_ms: Option<u64>,
     /// What CloudWatch's clock is ahead of this host's, as far as it is corrected.
     pub clock_offset_ms: i64,
+    /// Times that lines of a log may have been lost before they could be read.
+    #[serde(default)]
+    pub log_gaps: u64,
 }
 
 /// What the agent itself costs.

@@ -30,10 +30,29 @@ impl LoginReader {
     /// Goes on with other patterns.
     pub fn configure(&mut self, _patterns: &[LoginPattern]) {}
 
+    pub fn explain(
+        &mut self,
+        _grammar: &crate::model::log_line::Grammar,
+        _line: &str,
+        _read: jiff::Timestamp,
+        _zone: &jiff::tz::TimeZone,
+    ) -> Explained {
+        Explained { service: None, login: None, rule: None, note: "".into() }
+    }
+
     /// What lines tell of logins, in their order.
     pub fn logins(&mut self, _lines: &LogLines) -> Vec<Login> {
         Vec::new()
     }
+}
+
+/// Why a line does or does not tell of a login.
+#[derive(Debug)]
+pub struct Explained {
+    pub service: Option<Cow<'static, str>>,
+    pub login: Option<Login>,
+    pub rule: Option<&'static str>,
+    pub note: Cow<'static, str>,
 }
 
 /// A line with its head taken off.
@@ -76,3 +95,18 @@ pub(crate) struct Parser {
 /// Every service, in the order in which a line without a head is tried.
 pub(crate) const PARSERS: &[Parser] =
     &[Parser { name: "sshd", also: &[], programs: &["sshd", "sshd-session", "sshd-auth"], read: sshd::read }];
+
+/// The grammar of that name: `auto`, a service, or another name that people know it by.
+pub fn grammar(name: &str) -> Option<crate::model::log_line::Grammar> {
+    use crate::model::log_line::Grammar;
+    if name == "auto" {
+        return Some(Grammar::Auto);
+    }
+    let of = |parser: &&Parser| parser.name == name || parser.also.contains(&name);
+    PARSERS.iter().find(of).map(|parser| Grammar::Service(parser.name))
+}
+
+/// Names of the services that are known.
+pub fn services() -> impl Iterator<Item = &'static str> {
+    PARSERS.iter().map(|parser| parser.name)
+}

@@ -49,6 +49,8 @@ pub struct Pipeline {
     detectors: Vec<Box<dyn Detector + Send>>,
     /// How far logs were read, where that is not handed on yet: it goes with what was made of the lines before it.
     cursors: BTreeMap<String, Cursor>,
+    /// Lines read since the last snapshot, and how many of them were cut; nothing where no log is read.
+    lines: Option<(u32, u32)>,
     /// When what they have learned was last handed on, on the snapshots' monotonic clock.
     learned_ms: Option<u64>,
     rollup: Rollup,
@@ -65,6 +67,7 @@ impl Pipeline {
             logins: LoginReader::new(&settings.login_patterns),
             detectors: detectors::all(&settings.detectors, seed),
             cursors: BTreeMap::new(),
+            lines: None,
             learned_ms: None,
             rollup: Rollup::new(settings.interval_seconds),
             sparse: Sparse::default(),
@@ -77,11 +80,12 @@ impl Pipeline {
         match event {
             Event::Snapshot(snapshot) => {
                 let findings = self.detect(event);
-                let measured: Vec<_> = self.detectors.iter().flat_map(|d| d.measurements()).collect();
+                let measured = self.measurements();
                 let closed = self.rollup.observe(snapshot, &measured);
-                // What was counted of the lines read so far is in the interval that closes, and in what was learned.
-                let is_time = closed.is_some() && !self.cursors.is_empty();
-                let is_time = self.is_time_to_store(snapshot.monotonic_ms) || is_time;
+                // What was counted of the lines read so far is in the interval that closes, and in what was learned: a
+                // cursor that went before it would lose them in a crash, one that went later would count them twice.
+                let is_time = self.is_time_to_store(snapshot.monotonic_ms);
+                let is_time = if self.cursors.is_empty() { is_time } else { closed.is_some() };
                 let mut records = closed.map(|interval| self.publish(interval)).unwrap_or_default();
                 records.extend(self.tell(findings, snapshot.time));
                 if is_time {
@@ -120,9 +124,20 @@ impl Pipeline {
 
     /// Closes the open interval and hands on what was learned, for the agent is stopping.
     pub fn finish(&mut self) -> Vec<Record> {
+        let measured = self.measurements();
+        self.rollup.tell(&measured);
         let mut records = self.close();
         records.extend(self.stored());
         records
+    }
+
+    fn measurements(&mut self) -> Vec<(&'static str, f64)> {
+        let mut measured: Vec<_> = self.detectors.iter_mut().flat_map(|d| d.measurements()).collect();
+        if let Some((lines, cut)) = self.lines.as_mut().map(std::mem::take) {
+            measured.push(("agent_log_lines", lines.into()));
+            measured.push(("agent_log_lines_cut", cut.into()));
+        }
+        measured
     }
 
     fn detect(&mut self, event: &Event) -> Vec<Finding> {
@@ -147,16 +162,16 @@ impl Pipeline {
             findings.extend(self.detect(&login));
         }
         findings.extend(self.detect(event));
+        let (read, cut) = self.lines.get_or_insert_default();
+        for line in &lines.lines {
+            *read = read.saturating_add(1);
+            *cut = cut.saturating_add(line.is_cut.into());
+        }
         if let Some(cursor) = &lines.cursor {
             self.cursors.insert(cursor.log.clone(), cursor.clone());
         }
-        // With a finding its lines are done with: else a crash would have it found again.
-        let is_news = !findings.is_empty();
-        let mut records = self.tell(findings, lines.read);
-        if is_news {
-            records.extend(self.stored());
-        }
-        records
+        // A crash before the interval closes has it found again, under the same id.
+        self.tell(findings, lines.read)
     }
 
     fn close(&mut self) -> Vec<Record> {
@@ -243,8 +258,11 @@ impl Pipeline {
 mod tests {
     use std::sync::Arc;
 
+    use jiff::tz::TimeZone;
+
     use super::*;
     use crate::model::counters::KernelCounters;
+    use crate::model::log_line::{Grammar, LogLine};
     use crate::model::settings::DetectorSettings;
     use crate::model::snapshot::Snapshot;
 
@@ -319,5 +337,70 @@ mod tests {
         assert_eq!(learned(later.finish()), []);
         assert!(later.handle(&Event::Learned(stored.clone())).is_empty());
         assert_eq!(learned(later.finish()), [stored]);
+    }
+
+    fn lines(log: &str, place: &[u8]) -> Event {
+        let lines = vec![LogLine { text: "no login".into(), ..LogLine::default() }];
+        Event::Lines(Arc::new(LogLines {
+            log: log.into(),
+            grammar: Grammar::Auto,
+            lines,
+            read: Timestamp::UNIX_EPOCH,
+            is_behind: false,
+            zone: TimeZone::UTC,
+            cursor: Some(Cursor { log: log.into(), place: place.into() }),
+        }))
+    }
+
+    /// What is handed on of how far logs were read.
+    fn cursors(records: Vec<Record>) -> Vec<(String, Vec<u8>)> {
+        let of = |record| {
+            if let Record::Cursor(Cursor { log, place }) = record { Some((log, place)) } else { None }
+        };
+        records.into_iter().filter_map(of).collect()
+    }
+
+    /// Lines that were counted, in the interval that is told.
+    fn told_lines(records: &[Record]) -> f64 {
+        let of = |record: &Record| {
+            if let Record::Summary(interval) = record { Some(interval.clone()) } else { None }
+        };
+        let interval = records.iter().find_map(of).unwrap();
+        let lines = interval.series.iter().find(|series| series.metric.name == "agent_log_lines").unwrap();
+        lines.distribution.sum()
+    }
+
+    fn second(second: i64) -> Event {
+        let time = Timestamp::from_second(1_800_000_000 + second).unwrap();
+        Event::Snapshot(Arc::new(Snapshot::at(time, u64::try_from(second).unwrap() * 1000)))
+    }
+
+    #[test]
+    fn a_cursor_goes_with_the_interval_that_counts_its_lines() {
+        let mut pipeline = identified();
+        pipeline.handle(&second(0));
+        let events = [lines("journal", b"1"), lines("journal", b"2"), lines("secure", b"7"), second(59)];
+        assert!(events.iter().all(|event| cursors(pipeline.handle(event)).is_empty()));
+        let records = pipeline.handle(&second(60));
+        assert!(matches!(records.last(), Some(Record::Cursor(_))), "after the records of the interval");
+        assert!(records.iter().any(|record| matches!(record, Record::Log(_))));
+        let both = [("journal".to_owned(), b"2".to_vec()), ("secure".to_owned(), b"7".to_vec())];
+        assert_eq!(told_lines(&records), 3.0);
+        assert_eq!(cursors(records), both);
+        assert_eq!(cursors(pipeline.handle(&second(120))), [], "it was handed on");
+        pipeline.handle(&lines("journal", b"3"));
+        let last = pipeline.finish();
+        assert_eq!(told_lines(&last), 1.0);
+        assert_eq!(cursors(last), [("journal".to_owned(), b"3".to_vec())]);
+    }
+
+    #[test]
+    fn a_cursor_waits_until_it_is_known_who_this_is() {
+        let mut nobody = Pipeline::new(settings(60), 0);
+        nobody.handle(&second(0));
+        nobody.handle(&lines("journal", b"1"));
+        assert_eq!(cursors(nobody.handle(&second(60))), []);
+        nobody.handle(&Event::Identity(Identity::of_host("h")));
+        assert_eq!(cursors(nobody.handle(&second(120))), [("journal".to_owned(), b"1".to_vec())]);
     }
 }

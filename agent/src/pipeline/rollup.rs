@@ -87,12 +87,17 @@ impl Rollup {
         }
         self.last_monotonic_ms = snapshot.monotonic_ms;
 
+        self.tell(measured);
         let start = interval_start(snapshot.time, self.seconds);
         let closed = match &self.open {
             Some(open) if open.start != start => self.close(),
             _ => None,
         };
+        let is_first = self.open.is_none();
         let mut open = self.open.take().unwrap_or_else(|| Open::new(start, snapshot.time));
+        if is_first && closed.is_none() {
+            open.tell(measured);
+        }
         open.last = snapshot.time;
         open.samples += 1;
         open.troubles = troubles(snapshot);
@@ -100,6 +105,13 @@ impl Rollup {
         self.add_listeners(&mut open, snapshot);
         self.open = Some(open);
         closed
+    }
+
+    /// Adds what logs told to the interval that is open.
+    pub(super) fn tell(&mut self, told: &[(&str, f64)]) {
+        if let Some(open) = &mut self.open {
+            open.tell(told);
+        }
     }
 
     /// Changes the length of the intervals; the open one should have been closed.
@@ -127,6 +139,7 @@ impl Rollup {
         let now = snapshot.monotonic_ms;
         for (metric, row) in CATALOG.iter().enumerate() {
             match row.reading {
+                Reading::Told => {} // by `tell`
                 Reading::Gauge(read) => open.add_gauge((metric, None), read(snapshot)),
                 Reading::Counter(read) => {
                     let value = snapshot.counters.as_ref().and_then(read);
@@ -207,6 +220,15 @@ impl Open {
             series: BTreeMap::new(),
             listeners: BTreeMap::new(),
             troubles: Vec::new(),
+        }
+    }
+
+    fn tell(&mut self, told: &[(&str, f64)]) {
+        for (metric, row) in CATALOG.iter().enumerate() {
+            if matches!(row.reading, Reading::Told) {
+                let value = told.iter().find(|(name, _)| *name == row.name).map(|(_, value)| *value);
+                self.add_gauge((metric, None), value);
+            }
         }
     }
 

@@ -14,12 +14,15 @@
 //! capture         all of them -> a snapshot each second
 //! ```
 //!
-//! No clock and no network: the same file gives the same snapshots.
+//! - [`Log`]: a log file, whose lines carry their own times.
+//!
+//! No network, and no clock but for the year of times that lack one: the same file gives the same snapshots.
 
 mod capture;
 mod capture_file;
 mod handshakes;
 mod local_side;
+mod log;
 mod recording;
 mod seconds;
 mod segments;
@@ -28,5 +31,6 @@ mod syn_samples;
 pub use capture::Capture;
 pub use capture_file::{CaptureError, CaptureFile, Cause, LinkNumber, Packet};
 pub use local_side::Local;
+pub use log::{Log, LogError};
 pub use recording::{FORMAT, Header, ReadError, RecordError, Recorder, Recording, VERSION};
 pub use segments::{Link, Segment, Way};

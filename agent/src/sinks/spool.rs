@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::deliver::{Wake, place};
 use crate::host::clock::wall;
+use crate::model::log_line::Cursor;
 use crate::model::record::Record;
 use crate::model::spool::{ClockEra, Destination, Entry, Kind, Payload, StoredEvent};
 use crate::service::board::Board;
@@ -53,7 +54,9 @@ pub async fn spool(
                         let bytes = learned.values.to_string().into_bytes();
                         values.push((ValueKey::Baseline(learned.detector), Some(bytes)));
                     }
-                    Record::Cursor(cursor) => values.push((ValueKey::Cursor(cursor.log), Some(cursor.place))),
+                    Record::Cursor(Cursor { log, place }) => {
+                        values.push((ValueKey::Cursor(log), Some(place).filter(|place| !place.is_empty())));
+                    }
                     record => add(&mut entries, &era, record),
                 }
             }

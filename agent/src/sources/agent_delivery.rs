@@ -36,6 +36,7 @@ impl Source for AgentDeliverySource {
             oldest_seconds: age.map(|age| u64::try_from(age).unwrap_or(0)),
             publish_latency_ms: meters.publish_latency_ms,
             clock_offset_ms: meters.clock_offset_ms,
+            log_gaps: meters.log_gaps,
         });
         Ok(())
     }

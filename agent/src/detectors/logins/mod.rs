@@ -26,7 +26,7 @@ impl Detector for Logins {
         Vec::new()
     }
 
-    fn measurements(&self) -> Vec<(&'static str, f64)> {
+    fn measurements(&mut self) -> Vec<(&'static str, f64)> {
         Vec::new()
     }
 

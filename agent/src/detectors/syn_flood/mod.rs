@@ -214,7 +214,7 @@ impl Detector for SynFlood {
         findings
     }
 
-    fn measurements(&self) -> Vec<(&'static str, f64)> {
+    fn measurements(&mut self) -> Vec<(&'static str, f64)> {
         let is_open = |is_open: bool| {
             Some(if is_open { 1.0 } else { 0.0 }).filter(|_| self.measured.unanswered.is_some())
         };
