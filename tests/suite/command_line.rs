@@ -13,7 +13,8 @@ use crate::agent::{self, PATH, lines, printed};
 /// A dry run over a fixture tree: nothing of this machine is read.
 fn dry_run(more: &[&str]) -> Vec<String> {
     let root = fixture("kernel-6.18").display().to_string();
-    let base = ["run", "--dry-run", "--root", &root, "--set", "identity.host=web-1"];
+    let base =
+        ["run", "--dry-run", "--root", &root, "--set", "identity.host=web-1", "--set", "logins.source=off"];
     base.iter().chain(more).map(|argument| (*argument).to_owned()).collect()
 }
 

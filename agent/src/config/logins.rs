@@ -214,3 +214,141 @@ fn try_line(pattern: &user_pattern::UserPattern, item: &Value) -> Result<(), Wro
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::config::{Config, Layers};
+
+    /// The configuration of the default file and these, or its mistakes.
+    fn load(sets: &[(&str, &str)]) -> Result<Config, String> {
+        let sets = sets.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let environment = Some(HashMap::new());
+        let layers = Layers { environment, ..Layers::new("/nonexistent".into(), None, sets) };
+        Config::load(&layers).map_err(|mistakes| mistakes.to_string())
+    }
+
+    #[test]
+    fn the_default_file_says_what_the_model_does() {
+        let config = load(&[]).unwrap();
+        assert_eq!(config.settings.detectors.logins, LoginSettings::default());
+        assert_eq!((config.tails, config.settings.login_patterns), (TailRules::default(), Vec::new()));
+    }
+
+    #[test]
+    fn every_key_has_its_place() {
+        let pattern =
+            r"{ name = 'shop', regex = 'from (?P<source>\S+): (?P<outcome>\w+)', success = ['ok'] }";
+        let config = load(&[
+            ("logins.source", "files"),
+            (
+                "logins.files",
+                r#"["/a/*.log", { path = "/b", service = "sshd" }, { path = "/c", service = "shop" }]"#,
+            ),
+            ("logins.units", "shop.service, till@1.service"),
+            ("logins.patterns", &format!("[{pattern}]")),
+            ("logins.ignore_sources", "192.0.2.0/24"),
+            ("logins.known_sources", "10.0.0.0/8"),
+            ("logins.show_unknown_users", "true"),
+            ("logins.attempts", "7"),
+            ("logins.users", "8"),
+            ("logins.slow_attempts", "9"),
+            ("logins.sources", "10"),
+            ("logins.quiet", "11m"),
+        ])
+        .unwrap();
+        let file = |pattern: &str, grammar| FileRule { pattern: pattern.into(), grammar };
+        let files = vec![
+            file("/a/*.log", Grammar::Auto),
+            file("/b", Grammar::Service("sshd")),
+            file("/c", Grammar::Pattern("shop".into())),
+        ];
+        let units = vec!["shop.service".to_owned(), "till@1.service".to_owned()];
+        assert_eq!(config.tails, TailRules { system: SystemLog::Files, files, units });
+        let expected = LoginSettings {
+            ignore_sources: vec!["192.0.2.0/24".parse().unwrap()],
+            known_sources: vec!["10.0.0.0/8".parse().unwrap()],
+            show_unknown_users: true,
+            attempts: 7,
+            users: 8,
+            slow_attempts: 9,
+            sources: 10,
+            quiet_seconds: 660,
+        };
+        assert_eq!(config.settings.detectors.logins, expected);
+        let shop = LoginPattern {
+            name: "shop".into(),
+            regex: r"from (?P<source>\S+): (?P<outcome>\w+)".into(),
+            success: vec!["ok".into()],
+        };
+        assert_eq!(config.settings.login_patterns, [shop]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_one_mistake_with_its_cure() {
+        let pattern = |more: &str| format!("[{{ name = 'p', regex = 'x(?P<user>y)' {more} }}]");
+        for (key, value, told) in [
+            ("logins.source", "syslog", "\"syslog\" is no such source; write \"auto\", \"journal\""),
+            ("logins.files", "[{ path = 'var/log/a' }]", "\"var/log/a\" is no absolute path"),
+            (
+                "logins.files",
+                "[{ path = '/a', service = 'nonesuch' }]",
+                "there is no service \"nonesuch\"; write auto",
+            ),
+            (
+                "logins.files",
+                "[{ path = '/a', servce = 'sshd' }]",
+                "there is no \"servce\" in it; it has path, service",
+            ),
+            ("logins.files", "[{ service = 'sshd' }]", "path is missing"),
+            ("logins.files", "[['/a']]", "is not a single value"),
+            ("logins.files", "[{ path = '/a[' }]", "stand for characters"),
+            ("logins.units", "shop", "\"shop\" is no unit; write it with its type: shop.service"),
+            ("logins.units", "a b.service", "is no unit"),
+            ("logins.patterns", "[{ regex = 'x' }]", "name is missing"),
+            ("logins.patterns", "[{ name = 'p' }]", "regex is missing"),
+            ("logins.patterns", "['p']", "is no table"),
+            ("logins.patterns", "[{ name = 'a b', regex = 'x' }]", "\"a b\" cannot be a pattern's name"),
+            (
+                "logins.patterns",
+                "[{ name = 'sshd', regex = 'x(?P<user>y)' }]",
+                "there is a service of this name",
+            ),
+            ("logins.patterns", "[{ name = 'p', regex = '(' }]", "pattern \"p\": "),
+            ("logins.patterns", "[{ name = 'p', regex = '' }]", "pattern \"p\": "),
+            ("logins.patterns", "[{ name = 'p', regex = 'x' }]", "pattern \"p\": "),
+            (
+                "logins.patterns",
+                &pattern(", lines = [{ line = 'xy', outcome = 'none' }]"),
+                "makes the outcome \"failure\"",
+            ),
+            (
+                "logins.patterns",
+                &pattern(", lines = [{ line = 'a', outcome = 'failure' }]"),
+                "makes the outcome \"none\"",
+            ),
+            (
+                "logins.patterns",
+                &pattern(", lines = [{ line = 'xy', outcome = 'failure', user = 'x' }]"),
+                "makes the user \"y\", not \"x\"",
+            ),
+            (
+                "logins.patterns",
+                &pattern(", lines = [{ line = 'xy', outcome = 'perhaps' }]"),
+                "\"perhaps\" is no outcome",
+            ),
+            ("logins.attempts", "1", "write a number from 2 to 10000"),
+            ("logins.users", "x", "is no such number"),
+            ("logins.quiet", "10s", "is out of range"),
+            ("logins.known_sources", "0.0.0.0/0", "is everybody"),
+        ] {
+            let mistakes = load(&[(key, value)]).unwrap_err();
+            assert!(mistakes.contains("has 1 mistake:"), "{key} = {value}: {mistakes}");
+            assert!(mistakes.contains(key) && mistakes.contains(told), "{key} = {value}: {mistakes}");
+        }
+        let twice = "[{ name = 'p', regex = 'x(?P<user>y)' }, { name = 'p', regex = '(?P<user>z)' }]";
+        assert!(load(&[("logins.patterns", twice)]).unwrap_err().contains("two patterns are called \"p\""));
+    }
+}
