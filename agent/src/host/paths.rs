@@ -88,6 +88,21 @@ impl Paths {
         self.root.join("etc/machine-id")
     }
 
+    /// The root itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where journald keeps its files, a folder a machine: persistent and volatile.
+    pub fn journals(&self) -> [PathBuf; 2] {
+        [self.root.join("var/log/journal"), self.root.join("run/log/journal")]
+    }
+
+    /// Where journalctl may be installed.
+    pub fn journalctl(&self) -> [PathBuf; 2] {
+        [self.root.join("usr/bin/journalctl"), self.root.join("bin/journalctl")]
+    }
+
     /// `/etc/vpcwatch`, the configuration's folder.
     pub fn configuration(&self) -> PathBuf {
         self.root.join("etc/vpcwatch")
