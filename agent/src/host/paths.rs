@@ -88,6 +88,32 @@ impl Paths {
         self.root.join("etc/machine-id")
     }
 
+    /// `/etc/passwd`, users by name.
+    pub fn passwd(&self) -> PathBuf {
+        self.root.join("etc/passwd")
+    }
+
+    /// `/etc/group`, groups by name.
+    pub fn group(&self) -> PathBuf {
+        self.root.join("etc/group")
+    }
+
+    /// A path or pattern that the configuration names, with what stands for characters in the root itself taken literally.
+    pub fn pattern(&self, named: &str) -> String {
+        let root = self.root.to_string_lossy();
+        format!("{}/{}", glob::Pattern::escape(root.trim_end_matches('/')), named.trim_start_matches('/'))
+    }
+
+    /// A path that was named on the host itself.
+    pub fn named(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+
+    /// What a path below this root is called on the host itself.
+    pub fn on_host(&self, path: &Path) -> PathBuf {
+        path.strip_prefix(&self.root).map_or_else(|_| path.into(), |inside| Path::new("/").join(inside))
+    }
+
     /// `/etc/vpcwatch`, the configuration's folder.
     pub fn configuration(&self) -> PathBuf {
         self.root.join("etc/vpcwatch")

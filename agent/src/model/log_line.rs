@@ -75,6 +75,6 @@ impl Grammar {
 pub struct Cursor {
     /// Which log: the key in the state file.
     pub log: String,
-    /// The place; only who reads that log understands it.
+    /// The place; only who reads that log understands it. Empty: the log is gone, and its key with it.
     pub place: Vec<u8>,
 }

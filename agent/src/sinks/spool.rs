@@ -53,7 +53,10 @@ pub async fn spool(
                         let bytes = learned.values.to_string().into_bytes();
                         values.push((ValueKey::Baseline(learned.detector), Some(bytes)));
                     }
-                    Record::Cursor(cursor) => values.push((ValueKey::Cursor(cursor.log), Some(cursor.place))),
+                    Record::Cursor(cursor) => {
+                        let place = Some(cursor.place).filter(|place| !place.is_empty());
+                        values.push((ValueKey::Cursor(cursor.log), place));
+                    }
                     record => add(&mut entries, &era, record),
                 }
             }
