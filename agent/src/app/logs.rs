@@ -41,7 +41,11 @@ impl Logs {
             let rules = self.rules.borrow_and_update().clone();
             let (to, mut from) = mpsc::channel(READ);
             let mut threads = Vec::new();
-            for reader in tail::all(&rules, &self.paths, &cursors) {
+            let (readers, what) = tail::all(&rules, &self.paths, &cursors);
+            if !readers.is_empty() {
+                tracing::info!("logins are read in {what}");
+            }
+            for reader in readers {
                 let to = to.clone();
                 threads.push(on_a_thread("log", move || {
                     read(reader, &to);
@@ -55,7 +59,7 @@ impl Logs {
                 Ended::wait(thread).await?;
             }
             match pause {
-                Pause::Reload => tracing::info!("logs are read by the new configuration"),
+                Pause::Reload => {}
                 Pause::Stop => return Ok(()),
             }
         }

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::paths::Paths;
@@ -14,6 +15,12 @@ use crate::model::spool::ClockEra;
 pub fn wall() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+}
+
+/// The zone of times that have none written beside them, of `/etc/localtime`; UTC where there is none, as on EC2's own images.
+pub fn zone(paths: &Paths) -> TimeZone {
+    let rules = std::fs::read(paths.localtime()).ok();
+    rules.and_then(|rules| TimeZone::tzif("local", &rules).ok()).unwrap_or(TimeZone::UTC)
 }
 
 /// The monotonic clock of one run of the agent.

@@ -103,6 +103,42 @@ impl Paths {
         [self.root.join("usr/bin/journalctl"), self.root.join("bin/journalctl")]
     }
 
+    /// `/etc/localtime`, the rules of this host's time zone.
+    pub fn localtime(&self) -> PathBuf {
+        self.root.join("etc/localtime")
+    }
+
+    /// The system's log files: of Amazon Linux 2 and RHEL, of Debian and Ubuntu. As the host itself calls them.
+    pub fn system_logs() -> [&'static str; 2] {
+        ["/var/log/secure", "/var/log/auth.log"]
+    }
+
+    /// `/etc/passwd`, users by name.
+    pub fn passwd(&self) -> PathBuf {
+        self.root.join("etc/passwd")
+    }
+
+    /// `/etc/group`, groups by name.
+    pub fn group(&self) -> PathBuf {
+        self.root.join("etc/group")
+    }
+
+    /// A path or pattern that the configuration names, with what stands for characters in the root itself taken literally.
+    pub fn pattern(&self, named: &str) -> String {
+        let root = self.root.to_string_lossy();
+        format!("{}/{}", glob::Pattern::escape(root.trim_end_matches('/')), named.trim_start_matches('/'))
+    }
+
+    /// A path that was named on the host itself.
+    pub fn named(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+
+    /// What a path below this root is called on the host itself.
+    pub fn on_host(&self, path: &Path) -> PathBuf {
+        path.strip_prefix(&self.root).map_or_else(|_| path.into(), |inside| Path::new("/").join(inside))
+    }
+
     /// `/etc/vpcwatch`, the configuration's folder.
     pub fn configuration(&self) -> PathBuf {
         self.root.join("etc/vpcwatch")

@@ -13,6 +13,9 @@ pub mod journal;
 use std::collections::HashMap;
 use std::time::Duration;
 
+use self::file::Files;
+use self::journal::Journal;
+use crate::host::clock::zone;
 use crate::host::paths::Paths;
 use crate::model::log_line::{Grammar, LogLines};
 
@@ -93,7 +96,42 @@ pub trait Tail: Send {
 /// How far each log was read, by [`Cursor::log`](crate::model::log_line::Cursor).
 pub type Cursors = HashMap<String, Vec<u8>>;
 
-/// A reader for each kind of log that the rules name. `cursors` are places that were stored earlier, by their keys.
-pub fn all(_rules: &TailRules, _paths: &Paths, _cursors: &Cursors) -> Vec<Box<dyn Tail>> {
-    Vec::new()
+/// A reader for each kind of log that the rules name, and what they read, for people. `cursors` are places that were
+/// stored earlier, by their keys.
+pub fn all(rules: &TailRules, paths: &Paths, cursors: &Cursors) -> (Vec<Box<dyn Tail>>, String) {
+    let zone = zone(paths);
+    let has_journal = match rules.system {
+        SystemLog::Auto => journal::there_is_a_journal(paths),
+        SystemLog::Journal => true,
+        SystemLog::Files | SystemLog::Off => false,
+    };
+    let mut readers: Vec<Box<dyn Tail>> = Vec::new();
+    let mut told = Vec::new();
+    if has_journal {
+        let matches = journal::matches(&rules.units, journal::machine_id(paths).as_deref());
+        let place = cursors.get(journal::LOG).map(Vec::as_slice);
+        readers.push(Box::new(Journal::new(journal::program(paths), matches, place, zone.clone())));
+        told.push(journal::LOG.to_owned());
+    }
+    let mut files = match rules.system {
+        SystemLog::Off | SystemLog::Journal => Vec::new(),
+        SystemLog::Auto if has_journal => Vec::new(),
+        SystemLog::Auto | SystemLog::Files => system_files(paths),
+    };
+    files.extend(rules.files.iter().cloned());
+    told.extend(files.iter().map(|file| file.pattern.clone()));
+    if !files.is_empty() {
+        readers.push(Box::new(Files::new(files, paths.clone(), cursors.clone(), zone)));
+    }
+    (readers, told.join(", "))
+}
+
+/// The system's log file. Where there is none yet, each that there may be: it is read when it appears.
+fn system_files(paths: &Paths) -> Vec<FileRule> {
+    let rule = |path: &&str| FileRule { pattern: (*path).to_owned(), grammar: Grammar::Auto };
+    let known = Paths::system_logs();
+    match known.iter().find(|path| paths.named(path).exists()) {
+        Some(there) => vec![rule(there)],
+        None => known.iter().map(rule).collect(),
+    }
 }

@@ -1,0 +1,60 @@
+//! Where reading stands, as the state file keeps it: a small JSON text, versioned.
+
+use serde::{Deserialize, Serialize};
+
+use super::fingerprint::Fingerprint;
+
+/// The form written now. Another one is not understood: the log is then read like one that was never read.
+const VERSION: u8 = 1;
+
+/// Where reading one log stands: the files that were at its path and are not finished, oldest first.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Place {
+    v: u8,
+    /// Its files.
+    pub(super) files: Vec<Mark>,
+    /// Whether the file could not be read so far, and what was in it at first is not wanted.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(super) is_from_end: bool,
+}
+
+/// Where reading one file stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Mark {
+    /// Its inode. Device numbers are not kept: they may change from boot to boot.
+    pub(super) inode: u64,
+    /// Bytes up to the end of the last line handed on.
+    pub(super) at: u64,
+    /// When it had been modified, as of the last look: microseconds.
+    pub(super) modified: i64,
+    /// What it says before that place.
+    pub(super) print: Fingerprint,
+    /// Whether the place is within a line of which the beginning was handed on, and the rest is left out.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(super) is_skipping: bool,
+    /// Whether it is a copy of what was read elsewhere.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(super) is_copy: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+impl Place {
+    /// Of these files.
+    pub(super) fn of(files: Vec<Mark>, is_from_end: bool) -> Self {
+        Place { v: VERSION, files, is_from_end }
+    }
+
+    /// As it is stored.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// From what was stored; nothing if it is not understood.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok().filter(|place: &Place| place.v == VERSION)
+    }
+}

@@ -1,0 +1,534 @@
+//! Scenarios as tables: what is done to files, and the lines that are read. Time is given, so nothing waits.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use jiff::tz::TimeZone;
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::Files;
+use crate::host::paths::Paths;
+use crate::model::log_line::Grammar;
+use crate::tail::{BATCH_LINES, FileRule, LINE, Read, Tail};
+
+/// What is done. Names are of files in the folder of logs.
+#[derive(Debug, Clone)]
+enum Do {
+    /// Writes behind the end; the file is made if it is not there.
+    Append(&'static str, &'static str),
+    /// Writes over what is there, in place.
+    Write(&'static str, &'static str),
+    Rename(&'static str, &'static str),
+    Copy(&'static str, &'static str),
+    Truncate(&'static str),
+    Remove(&'static str),
+    Folder(&'static str),
+    Fifo(&'static str),
+    Link(&'static str, &'static str),
+    /// Looks, some seconds later.
+    Look(u64),
+    /// Stores the places told so far.
+    Store,
+    /// Begins again from what is stored; what was read since counts as not read.
+    Kill,
+}
+use Do::*;
+
+struct Stand {
+    root: TempDir,
+    rules: Vec<FileRule>,
+    files: Option<Files>,
+    now: Instant,
+    stored: HashMap<String, Vec<u8>>,
+    /// Told since the last storing.
+    open: Vec<Read>,
+    /// Told before it.
+    kept: Vec<Read>,
+}
+
+impl Stand {
+    fn new(patterns: &[&str]) -> Self {
+        let root = TempDir::new().unwrap();
+        fs::create_dir(root.path().join("log")).unwrap();
+        let rule = |pattern: &&str| FileRule {
+            pattern: format!("/log/{pattern}"),
+            grammar: Grammar::Service("sshd"),
+        };
+        Stand {
+            root,
+            rules: patterns.iter().map(rule).collect(),
+            files: None,
+            now: Instant::now(),
+            stored: HashMap::new(),
+            open: Vec::new(),
+            kept: Vec::new(),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join("log").join(name)
+    }
+
+    fn files(&mut self) -> &mut Files {
+        let paths = Paths::below(self.root.path());
+        self.files
+            .get_or_insert_with(|| Files::new(self.rules.clone(), paths, self.stored.clone(), TimeZone::UTC))
+    }
+
+    fn append(&self, name: &str, text: &[u8]) {
+        let mut file = File::options().append(true).create(true).open(self.path(name)).unwrap();
+        file.write_all(text).unwrap();
+    }
+
+    /// Looks until nothing more is told.
+    fn look(&mut self) {
+        loop {
+            let now = self.now;
+            let told = self.files().turn(now, true);
+            if told.is_empty() {
+                break;
+            }
+            self.open.extend(told);
+        }
+    }
+
+    /// Stores places as the state file does, as of that many things told.
+    fn store(&mut self, told: usize) {
+        for read in self.open.drain(..told) {
+            if let Read::Lines(lines) = &read
+                && let Some(cursor) = &lines.cursor
+            {
+                match cursor.place.is_empty() {
+                    true => _ = self.stored.remove(&cursor.log),
+                    false => _ = self.stored.insert(cursor.log.clone(), cursor.place.clone()),
+                }
+            }
+            self.kept.push(read);
+        }
+    }
+
+    fn kill(&mut self) {
+        self.files = None;
+        self.open.clear();
+    }
+
+    fn act(&mut self, action: &Do) {
+        match action {
+            Append(name, text) => self.append(name, text.as_bytes()),
+            Write(name, text) => fs::write(self.path(name), text).unwrap(),
+            Rename(from, to) => fs::rename(self.path(from), self.path(to)).unwrap(),
+            Copy(from, to) => _ = fs::copy(self.path(from), self.path(to)).unwrap(),
+            Truncate(name) => _ = File::create(self.path(name)).unwrap(),
+            Remove(name) => fs::remove_file(self.path(name)).unwrap(),
+            Folder(name) => fs::create_dir(self.path(name)).unwrap(),
+            Fifo(name) => {
+                let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+                rustix::fs::mknodat(rustix::fs::CWD, self.path(name), rustix::fs::FileType::Fifo, mode, 0)
+                    .unwrap();
+            }
+            Link(target, name) => symlink(self.path(target), self.path(name)).unwrap(),
+            Look(seconds) => {
+                self.now += Duration::from_secs(*seconds);
+                self.look();
+            }
+            Store => self.store(self.open.len()),
+            Kill => self.kill(),
+        }
+    }
+
+    fn told(&self) -> impl Iterator<Item = &Read> {
+        self.kept.iter().chain(&self.open)
+    }
+
+    /// Lines, as `name: text`, where the text of cut ones ends in `~`.
+    fn lines(&self) -> Vec<String> {
+        let batches =
+            self.told().filter_map(|read| if let Read::Lines(lines) = read { Some(lines) } else { None });
+        let text = |log: &str, line: &crate::model::log_line::LogLine| {
+            let log = log.strip_prefix("/log/").unwrap_or(log);
+            format!("{log}: {}{}", line.text, if line.is_cut { "~" } else { "" })
+        };
+        batches
+            .flat_map(|batch| batch.lines.iter().map(|line| text(&batch.log, line)).collect::<Vec<_>>())
+            .collect()
+    }
+
+    fn gaps(&self) -> Vec<&str> {
+        self.told()
+            .filter_map(|read| if let Read::Gap { what, .. } = read { Some(what.as_str()) } else { None })
+            .collect()
+    }
+
+    /// Troubles and their ends.
+    fn troubles(&self) -> Vec<String> {
+        let told = self.told().filter_map(|read| match read {
+            Read::Trouble { what, .. } => Some(what.clone()),
+            Read::Well { log } => Some(format!("well: {log}")),
+            _ => None,
+        });
+        told.collect()
+    }
+}
+
+/// A scenario: what it shows, the patterns, what is done, the lines of logs, and how many gaps.
+type Scenario = (&'static str, &'static [&'static str], &'static [Do], &'static [&'static str], usize);
+
+const APP: &[&str] = &["app.log"];
+
+const SCENARIOS: &[Scenario] = &[
+    (
+        "what is there at first is left out",
+        APP,
+        &[Append("app.log", "1\n"), Look(0), Append("app.log", "2\n"), Look(0)],
+        &["app.log: 2"],
+        0,
+    ),
+    (
+        "a line that has begun at first is read when it ends",
+        APP,
+        &[Append("app.log", "1\n2a"), Look(0), Append("app.log", "2b\n"), Look(0)],
+        &["app.log: 2a2b"],
+        0,
+    ),
+    ("what appears later is new", APP, &[Look(0), Append("app.log", "1\n"), Look(0)], &["app.log: 1"], 0),
+    (
+        "what appears while it is down is new",
+        APP,
+        &[Look(0), Store, Kill, Append("app.log", "1\n"), Look(0)],
+        &["app.log: 1"],
+        0,
+    ),
+    (
+        "a line is one when it has its end",
+        APP,
+        &[
+            Look(0),
+            Append("app.log", "1a"),
+            Look(9),
+            Append("app.log", "1b\r\n\n2"),
+            Look(9),
+            Append("app.log", "\n"),
+            Look(0),
+        ],
+        &["app.log: 1a1b", "app.log: 2"],
+        0,
+    ),
+    (
+        "renamed and created",
+        APP,
+        &[
+            Look(0),
+            Append("app.log", "1\n"),
+            Look(0),
+            Append("app.log", "2\n"),
+            Rename("app.log", "app.log.1"),
+            Append("app.log", "3\n"),
+            Look(0),
+        ],
+        &["app.log: 1", "app.log: 2", "app.log: 3"],
+        0,
+    ),
+    (
+        "late writers",
+        APP,
+        &[
+            Look(0),
+            Append("app.log", "1\n"),
+            Look(0),
+            Rename("app.log", "app.log.1"),
+            Append("app.log", "3\n"),
+            Look(1),
+            Append("app.log.1", "2\n"),
+            Look(3),
+            Append("app.log.1", "2b\n"),
+            Look(4),
+        ],
+        &["app.log: 1", "app.log: 3", "app.log: 2", "app.log: 2b"],
+        0,
+    ),
+    (
+        "a last line without an end, of a file that was rotated",
+        APP,
+        &[
+            Look(0),
+            Append("app.log", "1\n2"),
+            Look(0),
+            Rename("app.log", "app.log.1"),
+            Look(4),
+            Append("app.log", "3\n"),
+            Look(5),
+        ],
+        &["app.log: 1", "app.log: 3", "app.log: 2"],
+        0,
+    ),
+    (
+        "renamed three times between two looks, numbered",
+        APP,
+        &[
+            Look(0),
+            Append("app.log", "1\n"),
+            Look(0),
+            Append("app.log", "2\n"),
+            Rename("app.log", "app.log.1"),
+            Append("app.log", "3\n"),
+            Rename("app.log.1", "app.log.2"),
+            Rename("app.log", "app.log.1"),
+            Append("app.log", "4\n"),
+            Look(0),
+        ],
+        &["app.log: 1", "app.log: 2", "app.log: 3", "app.log: 4"],
+        0,
+    ),
+    (
+        "rotated twice while it is down, dated, and other logs beside it",
+        &["secure"],
+        &[
+            Look(0),
+            Append("secure-20261101", "old\n"),
+            Append("secure-audit.log", "another\n"),
+            Append("secure", "1\n"),
+            Look(0),
+            Store,
+            Append("secure", "2\n"),
+            Look(0),
+            Kill,
+            Append("secure", "3\n"),
+            Rename("secure", "secure-20261108"),
+            Append("secure", "4\n"),
+            Rename("secure", "secure-20261115"),
+            Append("secure", "5\n"),
+            Look(0),
+        ],
+        &["secure: 1", "secure: 2", "secure: 3", "secure: 4", "secure: 5"],
+        0,
+    ),
+    (
+        "killed between renaming and creating",
+        APP,
+        &[
+            Look(0),
+            Append("app.log", "1\n"),
+            Look(0),
+            Store,
+            Append("app.log", "2\n"),
+            Rename("app.log", "app.log.1"),
+            Kill,
+            Look(0),
+            Store,
+            Kill,
+            Append("app.log", "3\n"),
+            Look(0),
+        ],
+        &["app.log: 1", "app.log: 2", "app.log: 3"],
+        0,
+    ),
+    (
+        "compressed before it was read",
+        APP,
+        &[
+            Look(0),
+            Append("app.log", "1\n"),
+            Look(0),
+            Store,
+            Kill,
+            Remove("app.log"),
+            Append("app.log.1.gz", "\u{1f}\n"),
+            Append("app.log", "3\n"),
+            Look(0),
+        ],
+        &["app.log: 1", "app.log: 3"],
+        1,
+    ),
+    (
+        "copied and truncated",
+        APP,
+        &[
+            Look(0),
+            Append("app.log", "one, and as much as it takes to be known again: more than sixty-four bytes\n"),
+            Look(0),
+            Append("app.log", "2\n"),
+            Copy("app.log", "app.log.1"),
+            Truncate("app.log"),
+            Append("app.log", "3\n"),
+            Look(0),
+        ],
+        &[
+            "app.log: one, and as much as it takes to be known again: more than sixty-four bytes",
+            "app.log: 2",
+            "app.log: 3",
+        ],
+        0,
+    ),
+    (
+        "copied and truncated while it is down, and grown beyond the place",
+        APP,
+        &[
+            Look(0),
+            Append("app.log", "one, and as much as it takes to be known again: more than sixty-four bytes\n"),
+            Look(0),
+            Store,
+            Kill,
+            Append("app.log", "2\n"),
+            Copy("app.log", "app.log.1"),
+            Truncate("app.log"),
+            Append(
+                "app.log",
+                "three, and more than there was before, so that the size does not tell what happened\n",
+            ),
+            Look(0),
+        ],
+        &[
+            "app.log: one, and as much as it takes to be known again: more than sixty-four bytes",
+            "app.log: 2",
+            "app.log: three, and more than there was before, so that the size does not tell what happened",
+        ],
+        0,
+    ),
+    (
+        "truncated, and grown beyond the place between two looks",
+        APP,
+        &[Look(0), Append("app.log", "1\n2\n"), Look(0), Write("app.log", "3\n4\n5\n"), Look(0)],
+        &["app.log: 1", "app.log: 2", "app.log: 3", "app.log: 4", "app.log: 5"],
+        1,
+    ),
+    (
+        "truncated, by a writer that goes on where it was: a row of NUL",
+        APP,
+        &[Look(0), Append("app.log", "1\n2\n"), Look(0), Write("app.log", "\0\0\0\0\x003\n4\n"), Look(0)],
+        &["app.log: 1", "app.log: 2", "app.log: 3", "app.log: 4"],
+        1,
+    ),
+    (
+        "removed and made anew",
+        APP,
+        &[
+            Look(0),
+            Append("app.log", "1\n"),
+            Look(0),
+            Append("app.log", "2\n"),
+            Look(0),
+            Remove("app.log"),
+            Look(1),
+            Append("app.log", "3\n"),
+            Look(0),
+        ],
+        &["app.log: 1", "app.log: 2", "app.log: 3"],
+        0,
+    ),
+    (
+        "a link that leads elsewhere, and a target that is rotated",
+        &["current"],
+        &[
+            Append("a.log", "0\n"),
+            Link("a.log", "current"),
+            Look(0),
+            Append("a.log", "1\n"),
+            Look(0),
+            Append("a.log", "2\n"),
+            Rename("a.log", "a.log.1"),
+            Append("a.log", "3\n"),
+            Look(0),
+            Append("a.log", "4\n"),
+            Remove("current"),
+            Append("b.log", "5\n"),
+            Link("b.log", "current"),
+            Look(0),
+        ],
+        &["current: 1", "current: 2", "current: 3", "current: 4", "current: 5"],
+        0,
+    ),
+    (
+        "a pattern that matches rotated files too",
+        &["app.log*"],
+        &[
+            Look(0),
+            Append("app.log", "1\n"),
+            Look(0),
+            Rename("app.log", "app.log.1"),
+            Append("app.log", "2\n"),
+            Look(9),
+            Look(9),
+            Store,
+            Kill,
+            Append("app.log", "3\n"),
+            Rename("app.log.1", "app.log.2"),
+            Rename("app.log", "app.log.1"),
+            Append("app.log", "4\n"),
+            Look(0),
+            Look(9),
+            Look(9),
+        ],
+        &["app.log: 1", "app.log: 2", "app.log: 3", "app.log: 4"],
+        0,
+    ),
+    (
+        "a pattern that matches copies too",
+        &["app.log*"],
+        &[
+            Look(0),
+            Append("app.log", "one, and as much as it takes to be known again: more than sixty-four bytes\n"),
+            Look(0),
+            Append("app.log", "2\n"),
+            Copy("app.log", "app.log.1"),
+            Look(0),
+            Truncate("app.log"),
+            Append("app.log", "3\n"),
+            Look(0),
+            Store,
+            Kill,
+            Look(0),
+        ],
+        &[
+            "app.log: one, and as much as it takes to be known again: more than sixty-four bytes",
+            "app.log: 2",
+            "app.log: 3",
+        ],
+        0,
+    ),
+    (
+        "one file under two names",
+        &["*.log"],
+        &[Append("a.log", ""), Link("a.log", "b.log"), Look(0), Append("a.log", "1\n"), Look(0)],
+        &["a.log: 1"],
+        0,
+    ),
+    (
+        "what is named like a log and is none",
+        &["*.log"],
+        &[
+            Folder("a.log"),
+            Fifo("b.log"),
+            Look(0),
+            Append("c.log", "1\n"),
+            Append("d.log.gz", "2\n"),
+            Look(0),
+        ],
+        &["c.log: 1"],
+        0,
+    ),
+    (
+        "bytes that are not UTF-8 stand as such",
+        APP,
+        &[Look(0), Copy("../bytes", "app.log"), Look(0)],
+        &["app.log: a\u{fffd}b"],
+        0,
+    ),
+];
+
+#[test]
+fn files_are_read_through_what_befalls_them() {
+    for (name, patterns, actions, expected, gaps) in SCENARIOS {
+        let mut stand = Stand::new(patterns);
+        fs::write(stand.path("../bytes"), b"a\xffb\n").unwrap();
+        for action in *actions {
+            stand.act(action);
+        }
+        assert_eq!(stand.lines(), *expected, "{name}: gaps {:?}", stand.gaps());
+        assert_eq!(stand.gaps().len(), *gaps, "{name}: {:?}", stand.gaps());
+    }
+}
