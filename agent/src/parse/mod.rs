@@ -1,59 +1,28 @@
-//! Receives lines of logs, hands on what they tell of logins. Pure: no clock, no name is looked up, and every line takes
+//! What lines of logs tell of logins.
+//! Receives lines of logs, hands on the logins that they tell of. Pure: no clock, no name is looked up, and every line takes
 //! time in proportion to its length, whatever an attacker made of it.
 //!
 //! A line passes [`head`] (time, program, process id), then the parsers of the services that it may be of: one file a
 //! service or family, listed in [`PARSERS`]. What an attacker chooses (user names above all) never decides which address
 //! is blamed: parsers anchor on what the daemon itself wrote last.
 
+mod address;
+mod audit;
 mod head;
+mod local;
+mod pam;
+mod reader;
 mod sshd;
+mod stamp;
 pub mod user_pattern;
+
+pub use reader::{Explained, LoginReader};
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use crate::model::log_line::LogLines;
-use crate::model::login::{Count, Login, Outcome};
-use crate::model::settings::LoginPattern;
-
-/// Reads lines of logs; remembers of each log what it needs to tell the year of times without one.
-#[derive(Debug, Default)]
-pub struct LoginReader;
-
-impl LoginReader {
-    /// A reader that knows the services and these patterns. A pattern that does not check (see [`user_pattern`]) is left out:
-    /// the configuration was checked before.
-    pub fn new(_patterns: &[LoginPattern]) -> Self {
-        LoginReader
-    }
-
-    /// Goes on with other patterns.
-    pub fn configure(&mut self, _patterns: &[LoginPattern]) {}
-
-    pub fn explain(
-        &mut self,
-        _grammar: &crate::model::log_line::Grammar,
-        _line: &str,
-        _read: jiff::Timestamp,
-        _zone: &jiff::tz::TimeZone,
-    ) -> Explained {
-        Explained { service: None, login: None, rule: None, note: "".into() }
-    }
-
-    /// What lines tell of logins, in their order.
-    pub fn logins(&mut self, _lines: &LogLines) -> Vec<Login> {
-        Vec::new()
-    }
-}
-
-/// Why a line does or does not tell of a login.
-#[derive(Debug)]
-pub struct Explained {
-    pub service: Option<Cow<'static, str>>,
-    pub login: Option<Login>,
-    pub rule: Option<&'static str>,
-    pub note: Cow<'static, str>,
-}
+use crate::model::log_line::Grammar;
+use crate::model::login::{Count, Outcome};
 
 /// A line with its head taken off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,20 +62,32 @@ pub(crate) struct Parser {
 }
 
 /// Every service, in the order in which a line without a head is tried.
-pub(crate) const PARSERS: &[Parser] =
-    &[Parser { name: "sshd", also: &[], programs: &["sshd", "sshd-session", "sshd-auth"], read: sshd::read }];
+#[rustfmt::skip] // a service a line
+pub(crate) const PARSERS: &[Parser] = &[
+    Parser { name: "sshd", also: &["ssh", "openssh"], programs: &["sshd", "sshd-session", "sshd-auth"], read: sshd::read },
+    Parser { name: "pam", also: &[], programs: &["pam", "unix_chkpwd"], read: pam::read },
+    Parser { name: "login", also: &[], programs: &["login"], read: local::login },
+    Parser { name: "su", also: &[], programs: &["su", "su-l"], read: local::su },
+    Parser { name: "sudo", also: &[], programs: &["sudo"], read: local::sudo },
+    Parser { name: "cron", also: &["CRON", "crond"], programs: &["CRON", "cron", "crond", "anacron", "atd"], read: local::cron },
+    Parser { name: "audit", also: &["auditd"], programs: &["audit", "auditd", "audispd", "audisp-syslog"], read: audit::read },
+];
 
-/// The grammar of that name: `auto`, a service, or another name that people know it by.
-pub fn grammar(name: &str) -> Option<crate::model::log_line::Grammar> {
-    use crate::model::log_line::Grammar;
+/// The grammar of this name: `auto`, a service, or another name that people know it by.
+pub fn grammar(name: &str) -> Option<Grammar> {
     if name == "auto" {
         return Some(Grammar::Auto);
     }
-    let of = |parser: &&Parser| parser.name == name || parser.also.contains(&name);
-    PARSERS.iter().find(of).map(|parser| Grammar::Service(parser.name))
+    PARSERS.iter().find(|parser| parser.is_called(name)).map(|parser| Grammar::Service(parser.name))
 }
 
-/// Names of the services that are known.
+/// The names of all services, for messages.
 pub fn services() -> impl Iterator<Item = &'static str> {
     PARSERS.iter().map(|parser| parser.name)
+}
+
+impl Parser {
+    fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.also.contains(&name)
+    }
 }
