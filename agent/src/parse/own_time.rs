@@ -32,7 +32,7 @@ pub(super) fn of_access_log(text: &str) -> Option<Written> {
 }
 
 /// `2026-07-24T14:49:49.398440Z`, `2026-09-28 09:22:18.536 UTC`, `2026-11-09  5:13:12`, `2026-05-28 18:08:01,124`, `[2026-...`
-/// and `[20260407-12:11:06]`: at the start, or behind a few words (PostgreSQL's `log_line_prefix`).
+/// and `[20260407-12:11:06]`: at the start, or behind a few words (`log_line_prefix` of `PostgreSQL`).
 pub(super) fn dashed(text: &str) -> Option<Written> {
     let mut rest = text;
     for _ in 0..WORDS_BEFORE {
@@ -97,11 +97,13 @@ mod tests {
 
     use super::{Written, dashed, of_access_log, of_c, slashed};
 
+    type Case = (fn(&str) -> Option<Written>, &'static str, Option<Written>);
+
     #[test]
     fn times() {
         let at = date(2026, 6, 8).at(9, 8, 53, 0);
         let fine = date(2026, 6, 8).at(9, 8, 53, 250_000_000);
-        let cases: [(fn(&str) -> Option<Written>, &str, Option<Written>); 20] = [
+        let cases: [Case; 20] = [
             (slashed, "2026/06/08 09:08:53 [error] 1#1: x", Some(Written { at, offset: None })),
             (slashed, "2026/13/08 09:08:53 [error]", None),
             (

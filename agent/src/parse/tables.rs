@@ -176,6 +176,19 @@ proptest! {
 }
 
 #[test]
+fn times_of_the_daemon_s_own_are_found() {
+    let timed = TEMPLATES.iter().filter(|(_, template)| template.contains("09:08:53"));
+    for (service, template) in timed {
+        let parser = PARSERS.iter().find(|parser| parser.name == *service).unwrap();
+        let written = parser.time.and_then(|time| time(template)).map(|written| written.at.to_string());
+        assert!(
+            written.as_deref().is_some_and(|at| at.starts_with("2026-06-08T09:08:53")),
+            "{template}: {written:?}"
+        );
+    }
+}
+
+#[test]
 fn plain_names_are_told_with_the_daemon_s_address() {
     for (service, template) in TEMPLATES.iter().filter(|(_, template)| !template.contains("[8] {}@shop")) {
         for name in ["root", "o'neill", "a b", "x@example.org", "näh"] {

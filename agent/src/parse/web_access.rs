@@ -31,19 +31,19 @@ pub(super) fn read_request(text: &str) -> Option<Told<'_>> {
         None => (None, rest),
     };
     let (_ident, named) = rest.split_once(' ')?;
-    let user = user(named)?;
+    let user = Some(user(named)?).filter(|&user| user != "-");
     let count = if user.is_some() { Count::Daemon(1) } else { Count::Sign };
     Some(Told { count, method: Some("http".into()), ..Told::failure("web.401", source) }.of(user))
 }
 
-/// The user before the time, bare or in quotes.
-fn user(named: &str) -> Option<Option<&str>> {
+/// The user before the time, bare or in quotes; `-` where there is none.
+fn user(named: &str) -> Option<&str> {
     let user = match named.rfind(" [") {
         Some(end) => named.get(..end)?,
-        None => named.strip_prefix('[').map(|_time| "-")?,
+        None if named.starts_with('[') => "-",
+        None => return None,
     };
-    let bare = user.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or(user);
-    Some((bare != "-").then_some(bare))
+    Some(user.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or(user))
 }
 
 /// `www.example.org:443`
