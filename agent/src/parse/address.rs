@@ -25,6 +25,24 @@ pub(super) fn port(digits: &str) -> Option<u16> {
     u16::try_from(number(digits.as_bytes())?).ok()
 }
 
+/// An address that may have a port behind it: `A`, `A:port`, `[A]:port`, `A(port)`.
+pub(super) fn endpoint(text: &str) -> (Option<IpAddr>, Option<u16>) {
+    if let Some(alone) = address(text) {
+        return (Some(alone), None);
+    }
+    let split = match text.strip_suffix(')') {
+        Some(open) => open.rsplit_once('('),
+        None => text.rsplit_once(':'),
+    };
+    let Some((host, port)) = split else { return (None, None) };
+    (address(host), port.parse().ok())
+}
+
+/// The text up to the first space, or all of it.
+pub(super) fn word(text: &str) -> &str {
+    text.split_once(' ').map_or(text, |(word, _)| word)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,6 +64,23 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(address(text), expected.map(|text| text.parse().unwrap()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn endpoints() {
+        for (text, want, port) in [
+            ("192.0.2.7", Some("192.0.2.7"), None),
+            ("192.0.2.7:4022", Some("192.0.2.7"), Some(4022)),
+            ("192.0.2.7(4022)", Some("192.0.2.7"), Some(4022)),
+            ("[2001:db8::7]:4022", Some("2001:db8::7"), Some(4022)),
+            ("2001:db8::7(4022)", Some("2001:db8::7"), Some(4022)),
+            ("2001:db8::7", Some("2001:db8::7"), None),
+            ("www.example.org:4022", None, Some(4022)),
+            ("[local]", None, None),
+            ("", None, None),
+        ] {
+            assert_eq!(endpoint(text), (want.map(|address| address.parse().unwrap()), port), "{text}");
         }
     }
 }

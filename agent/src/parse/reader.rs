@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::head::{self, Head};
+use super::own_time::Written;
 use super::stamp::{LastSecond, Stamp};
 use super::user_pattern::UserPattern;
 use super::{Message, PARSERS, Parser, Told, address, audit, pam, sshd};
@@ -105,7 +106,7 @@ impl LoginReader {
             None => head::read(line, |word| self.programs.contains_key(word)),
         };
         let (times, message) = unrepeated(head.message);
-        let judged = Judged { stamp: head.stamp, message, service: None, told: Err("") };
+        let judged = Judged { stamp: head.stamp, own_time: None, message, service: None, told: Err("") };
         let judged = match grammar {
             Grammar::Auto => self.any(judged, line),
             Grammar::Service(name) => self.service(name, judged, line),
@@ -138,12 +139,13 @@ impl LoginReader {
         }
     }
 
-    /// Services whose lines have a head of their own, or none.
+    /// Services whose lines have a time of their own, or none.
     fn without_head<'a>(&self, judged: Judged<'a>, whole: Message<'a>) -> Judged<'a> {
         if judged.told.is_ok() {
             return judged;
         }
-        self.first(PARSERS.iter().filter(|parser| parser.programs.is_empty()), judged, whole)
+        let have_none = |parser: &&Parser| parser.programs.is_empty() || parser.time.is_some();
+        self.first(PARSERS.iter().filter(have_none), judged, whole)
     }
 
     /// One service's grammar. Lines that other services' programs wrote are none of it.
@@ -203,7 +205,7 @@ impl LoginReader {
             match (parser.read)(&message) {
                 Ok(told) => {
                     let service = self.named(parser, &message);
-                    return Judged { message, ..judged }.of(service, Ok(told));
+                    return Judged { message, own_time: parser.time, ..judged }.of(service, Ok(told));
                 }
                 Err(why) => refused = Some((parser.name, why)),
             }
@@ -240,6 +242,8 @@ const NOBODY: &str = "no service knows such a line, or its program";
 /// What a line was found to be.
 struct Judged<'a> {
     stamp: Option<Stamp>,
+    /// How its service writes a time of its own.
+    own_time: Option<fn(&str) -> Option<Written>>,
     message: Message<'a>,
     service: Option<Cow<'static, str>>,
     told: Result<Told<'a>, &'static str>,
@@ -291,8 +295,10 @@ impl Clock<'_> {
         if let Some(writer) = writer {
             return writer.time;
         }
+        let own = || judged.own_time.and_then(|time| time(line))?.time(self.zone);
         let stamp = judged.stamp.or_else(|| Stamp::find(line));
-        let time = stamp.and_then(|stamp| stamp.time(self.read, self.zone, self.last));
+        let own = if judged.stamp.is_none() { own() } else { None };
+        let time = own.or_else(|| stamp?.time(self.read, self.zone, self.last));
         time.or_else(|| audit::time(line)).unwrap_or(self.read)
     }
 }

@@ -70,7 +70,7 @@ impl UserPattern {
     }
 
     /// What a whole line tells, its head included: people write rules by looking at lines.
-    pub(super) fn read<'a>(&self, line: &'a str) -> Option<Told<'a>> {
+    pub(crate) fn read<'a>(&self, line: &'a str) -> Option<Told<'a>> {
         let found = self.regex.captures(line)?;
         let group = |name| group(&found, name);
         let is_success =
@@ -169,10 +169,5 @@ mod tests {
             assert_eq!(told.user.as_deref(), user, "{line}");
         }
         assert!(pattern.read("logout").is_none());
-    }
-
-    /// What it makes of a line.
-    pub(crate) fn read<'a>(&self, _text: &'a str) -> Option<super::Told<'a>> {
-        None
     }
 }
