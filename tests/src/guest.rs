@@ -19,7 +19,7 @@ use crate::namespace::Pair;
 /// The first guest waits until the root is built: the script's own limits end that earlier.
 const BOOT: Duration = Duration::from_mins(18);
 /// Of one command inside, and of one client; the machine may be busy.
-const COMMAND: Duration = Duration::from_secs(60);
+const COMMAND: Duration = Duration::from_mins(1);
 
 /// Users of the guest, with their passwords: who is attacked, who else logs in, and one who only has an account.
 pub const ALICE: (&str, &str) = ("alice", "alice-knows");

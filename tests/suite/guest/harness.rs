@@ -1,10 +1,12 @@
 //! The guest itself: what other tests here rest on.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 
 use vpcwatch_tests::guest::{ALICE, Guest, Login};
+
+use super::watched::Watched;
 
 /// How many of sshd's messages have this text; `boot` is journalctl's: 0 is this one, -1 the one before.
 fn count(guest: &Guest, boot: &str, text: &str) -> usize {
@@ -73,4 +75,20 @@ fn a_command_that_fails_says_so() {
     let guest = Guest::boot(&[]).unwrap();
     let error = guest.shell("echo to be seen >&2; exit 3").unwrap_err().to_string();
     assert!(error.contains("to be seen") && error.contains("exit status: 3"), "{error}");
+}
+
+#[test]
+fn the_agent_prints_or_sends_what_it_sees_of_the_guest() {
+    let open = |watched: &Watched| watched.sum("netstat_tcp_established");
+    let printing = Watched::printing(Guest::boot(&Watched::program()).unwrap(), &[]);
+    let _client = printing.guest.network().peer.inside(|| Ok(TcpStream::connect("10.9.0.2:22")?)).unwrap();
+    printing.wait_until("a connection is seen", |watched| open(watched) > 0);
+
+    let mut sending = Watched::delivering(Guest::boot(&Watched::program()).unwrap(), &[]);
+    let _client = sending.guest.network().peer.inside(|| Ok(TcpStream::connect("10.9.0.2:22")?)).unwrap();
+    sending.wait_until("a connection is told of", |watched| open(watched) > 0);
+    sending.guest.reboot().unwrap();
+    let before = open(&sending);
+    let _client = sending.guest.network().peer.inside(|| Ok(TcpStream::connect("10.9.0.2:22")?)).unwrap();
+    sending.wait_until("a connection is told of after the reboot", |watched| open(watched) > before);
 }

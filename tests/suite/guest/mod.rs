@@ -2,13 +2,15 @@
 //! the Debian mirror once.
 
 mod harness;
+mod logins;
+mod watched;
 
 use std::time::{Duration, Instant};
 
 use vpcwatch_tests::guest::Guest;
 
 /// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 #[track_caller]
 fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
