@@ -44,7 +44,6 @@ impl Watched {
                 ("AWS_ACCESS_KEY_ID", "AKIAKEYS"),
                 ("AWS_SECRET_ACCESS_KEY", "secret"),
                 ("AWS_REGION", "eu-west-3"),
-                ("AWS_EC2_METADATA_DISABLED", "true"),
             ]
             .map(|(name, value)| (name, value.to_owned())),
         );
@@ -65,7 +64,12 @@ impl Watched {
         for setting in [&["publish.interval=1s"], settings].concat() {
             let _ = write!(run, " --set '{setting}'");
         }
-        let environment: Vec<_> = environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        // Nobody answers at the metadata's address; there is no need to wait for it.
+        let environment: Vec<_> = [("AWS_EC2_METADATA_DISABLED", "true".to_owned())]
+            .iter()
+            .chain(environment)
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
         let environment = environment.join(" ");
         let unit = format!(
             "[Service]\nExecStart={run}\nDynamicUser=yes\nSupplementaryGroups=systemd-journal adm\n\
