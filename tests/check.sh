@@ -3,6 +3,7 @@
 #
 #   tests/check.sh                    all of it; as root, for the system tier makes network namespaces
 #   tests/check.sh --without-system   all but the system tier
+#   tests/check.sh --without-guest    all but what boots a guest with a systemd and sshd of its own; it needs root too
 #   tests/check.sh --without-moto     all but what is read back from moto, which pip installs below target/
 #
 # Installs what it needs by apt where it is missing and this is root; else says what is missing.
@@ -10,12 +11,14 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 
 system=1
+guest=1
 moto=1
 for argument; do
   case $argument in
     --without-system) system=0 ;;
+    --without-guest) guest=0 ;;
     --without-moto) moto=0 ;;
-    *) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
   esac
 done
 
@@ -36,6 +39,13 @@ need 'command -v cargo' rustup # in Debian 13 and Ubuntu 24.04; it fetches the t
 if [ "$system" = 1 ]; then
   [ "$(id -u)" = 0 ] || { echo "the system tier needs root: run as root, or leave it out with --without-system" >&2; exit 1; }
   need 'command -v ip && command -v ss' iproute2
+fi
+if [ "$guest" = 1 ]; then
+  [ "$(id -u)" = 0 ] || { echo "the guests need root: run as root, or leave them out with --without-guest" >&2; exit 1; }
+  need 'command -v ip' iproute2
+  need 'command -v systemd-nspawn' systemd-container
+  need 'command -v mmdebstrap' mmdebstrap
+  need '[ -e /usr/share/keyrings/debian-archive-keyring.gpg ]' debian-archive-keyring
 fi
 # A Python that can make virtual environments: the first on the PATH may be one that cannot (pyenv's, with no version chosen),
 # and Debian's own cannot before python3-venv is installed (it has venv, but not ensurepip).
@@ -89,7 +99,7 @@ check "format" cargo fmt --all --check
 check "clippy, no warnings" cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
 check "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items --quiet
 check "unit tests" cargo test --locked --quiet -p vpcwatch
-check "suite" cargo test --locked --quiet -p vpcwatch-tests -- --skip system:: --skip moto::
+check "suite" cargo test --locked --quiet -p vpcwatch-tests -- --skip system:: --skip guest:: --skip moto::
 if [ "$moto" = 1 ]; then
   check "moto" moto
 else
@@ -99,6 +109,11 @@ if [ "$system" = 1 ]; then
   check "system tier" cargo test --locked --quiet -p vpcwatch-tests --test suite -- system::
 else
   results+=("left out        system tier, as asked")
+fi
+if [ "$guest" = 1 ]; then
+  check "guest" cargo test --locked --quiet -p vpcwatch-tests --test suite -- guest::
+else
+  results+=("left out        guest, as asked")
 fi
 
 echo

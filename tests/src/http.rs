@@ -92,6 +92,7 @@ pub trait Site: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    listener: Arc<TcpListener>,
     open: Arc<Open>,
     accepting: Option<JoinHandle<()>>,
 }
@@ -123,16 +124,16 @@ impl Server {
             .bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())
             .with_context(|| format!("cannot listen at 127.0.0.1:{port}"))?;
         socket.listen(1024)?;
-        let listener = TcpListener::from(socket);
+        let listener = Arc::new(TcpListener::from(socket));
         let address = listener.local_addr()?;
         let open = Arc::new(Open::default());
         let accepting = {
-            let open = Arc::clone(&open);
+            let (listener, open) = (Arc::clone(&listener), Arc::clone(&open));
             std::thread::Builder::new()
                 .name("fake accept".into())
                 .spawn(move || accept(&listener, &open, &site))?
         };
-        Ok(Server { address, open, accepting: Some(accepting) })
+        Ok(Server { address, listener, open, accepting: Some(accepting) })
     }
 
     /// Where it listens.
@@ -144,7 +145,8 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.open.stopping.store(true, Ordering::SeqCst);
-        let _wake = TcpStream::connect(self.address);
+        // Wakes the thread that accepts. Connecting would not, if it listens in another network namespace than this one.
+        let _ = SockRef::from(&*self.listener).shutdown(Shutdown::Both);
         if let Some(accepting) = self.accepting.take() {
             let _ = accepting.join();
         }

@@ -1,4 +1,5 @@
-//! The harness: fixtures and goldens, the pipeline run over a recording, network namespaces, and stand-ins for AWS.
+//! The harness: fixtures and goldens, the pipeline run over a recording, network namespaces, guests with a systemd of
+//! their own, and stand-ins for AWS.
 
 pub mod benign_days;
 pub mod chance;
@@ -7,6 +8,7 @@ pub mod fake_aws;
 pub mod fake_imds;
 pub mod frames;
 pub mod golden;
+pub mod guest;
 pub mod http;
 pub mod kernel;
 pub mod namespace;

@@ -1,7 +1,8 @@
 //! The suite: vpcwatch as its user meets it.
 //!
-//! All but [`system`] and [`moto`] run anywhere. `system` needs root and iproute2, makes its own network namespaces, and
-//! fails where it cannot: leave it out with `-- --skip system::`. `moto` needs what `tests/check.sh` installs:
+//! All but [`system`], [`guest`] and [`moto`] run anywhere. `system` needs root and iproute2, makes its own network namespaces, and
+//! fails where it cannot: leave it out with `-- --skip system::`; so does `guest`, which boots guests and needs mmdebstrap and
+//! systemd-container besides. `moto` needs what `tests/check.sh` installs:
 //! `-- --skip moto::`.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -14,6 +15,7 @@ mod delivery;
 mod documents;
 mod fakes;
 mod floods;
+mod guest;
 mod invariants;
 mod logins;
 mod moto;
