@@ -23,6 +23,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use self::child::{Child, Filled, Line};
@@ -216,10 +217,10 @@ impl Journal {
             return;
         }
         if let Some(oldest_us) = oldest_us.filter(|oldest| lack.is_none() && *oldest > self.place.until_us) {
-            let lost = "entries that were not read yet are gone, removed to make room or by hand";
             told.push(gap(format!(
-                "{lost}; goes on with the oldest, {} s later",
-                (oldest_us - self.place.until_us) / 1_000_000
+                "what was logged between {} and {} may be lost: the journal begins only then",
+                moment(self.place.until_us),
+                moment(oldest_us)
             )));
             self.place.until_us = oldest_us;
         }
@@ -244,7 +245,7 @@ impl Journal {
     fn take(
         &mut self,
         mut child: Child,
-        since: Instant,
+        mut since: Instant,
         mut last: Instant,
         again: Option<Instant>,
         told: &mut Vec<Read>,
@@ -262,7 +263,8 @@ impl Journal {
         self.tell_damage(&child.said(), told);
         if batch.has_entry {
             last = Instant::now();
-            let is_behind = batch.is_full() && (end == Filled::Some || child.has_line());
+            self.pause = self.pace.first;
+            let is_behind = batch.is_full() && (child.has_line() || child.fill() == Filled::Some);
             self.is_moved = false;
             told.push(Read::Lines(self.lines(batch.lines, is_behind)));
         }
@@ -271,7 +273,11 @@ impl Journal {
             self.ended(&status, &said, told);
             return;
         }
-        if again.is_none() && (batch.has_entry || since.elapsed() >= self.pace.settled) {
+        if batch.has_garbage {
+            since = Instant::now();
+        }
+        let is_well = batch.has_entry && !batch.has_garbage;
+        if again.is_none() && (is_well || since.elapsed() >= self.pace.settled) {
             self.pause = self.pace.first;
             told.extend(self.trouble.take().map(|_| Read::Well { log: LOG.into() }));
         }
@@ -290,6 +296,7 @@ impl Journal {
             let Some(Line { bytes, is_cut }) = child.line() else { return false };
             let (entry, is_whole) = Entry::read(bytes);
             if !is_whole && !is_cut {
+                batch.has_garbage = true;
                 self.tell("journalctl gave what is no entry of a journal; passed over".into(), told);
                 continue;
             }
@@ -402,6 +409,7 @@ struct Batch {
     /// Pieces read for it: what gives no lines is bounded too.
     raw: usize,
     has_entry: bool,
+    has_garbage: bool,
 }
 
 impl Batch {
@@ -413,6 +421,10 @@ impl Batch {
     fn is_full(&self) -> bool {
         self.lines.len() >= BATCH_LINES || self.bytes >= BATCH_BYTES || self.raw >= 32
     }
+}
+
+fn moment(us: i64) -> String {
+    Timestamp::from_microsecond(us).map_or_else(|_| us.to_string(), |time| format!("{time:.0}"))
 }
 
 fn gap(what: String) -> Read {
