@@ -58,6 +58,7 @@ pub(super) struct Child {
     out: ChildStdout,
     err: ChildStderr,
     is_err_open: bool,
+    piece: Vec<u8>,
     lines: Lines,
     said: Vec<u8>,
 }
@@ -83,7 +84,15 @@ impl Child {
         };
         fcntl_setfl(&out, OFlags::NONBLOCK)?;
         fcntl_setfl(&err, OFlags::NONBLOCK)?;
-        Ok(Child { process, out, err, is_err_open: true, lines: Lines::default(), said: Vec::new() })
+        Ok(Child {
+            process,
+            out,
+            err,
+            is_err_open: true,
+            piece: vec![0; PIECE],
+            lines: Lines::default(),
+            said: Vec::new(),
+        })
     }
 
     /// Waits until there is something to read, or for that long.
@@ -110,11 +119,10 @@ impl Child {
     /// Reads a piece, if there is one.
     pub(super) fn fill(&mut self) -> Filled {
         self.listen();
-        let mut piece = [0; PIECE];
-        match self.out.read(&mut piece) {
+        match self.out.read(&mut self.piece) {
             Ok(0) => Filled::End,
             Ok(length) => {
-                self.lines.add(piece.get(..length).unwrap_or_default());
+                self.lines.add(self.piece.get(..length).unwrap_or_default());
                 Filled::Some
             }
             Err(error) if [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted].contains(&error.kind()) => {

@@ -128,8 +128,8 @@ enum State {
 
 impl Journal {
     /// Reads entries that match, from a place that was told earlier, else from now on.
-    pub fn new(program: Program, matches: Vec<String>, place: Option<&[u8]>, zone: TimeZone) -> Self {
-        let stored = place.map(Place::read);
+    pub fn new(program: Program, matches: Vec<String>, stored: Option<&[u8]>, zone: TimeZone) -> Self {
+        let stored = stored.map(Place::read);
         let gap = matches!(stored, Some(None)).then(|| {
             gap("the place where reading it stood cannot be read; goes on with what is logged from now on".into())
         });
