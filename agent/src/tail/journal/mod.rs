@@ -1,12 +1,16 @@
 //! systemd's journal, through `journalctl --follow` as a child: the proven reader of a format that changes, compressed in
 //! three ways, with indexes that one would have to follow.
 //!
-//! - `--merge --lines=all` with a place to begin is the only way that gives what was logged before the last boot (measured
-//!   on systemd 247, 252 and 257); `--all`, or long messages are null.
+//! - `--merge --lines=all` with a place to begin is the only way that gives what was logged before the last boot (systemd
+//!   247, 252 and 257); `--all`, or long messages are null.
 //! - Without a place, reading begins with what is logged from now on, `--since`: the place is told at once, and begins the
 //!   same again if nothing came, so that nothing is missed between two starts. `--lines=0` would begin anew each time.
 //! - Before following, another journalctl is asked for the oldest entry, in a form in which it also says what it may not
 //!   read (`--output=json` is quiet). Where the oldest is younger than all that was read, entries were lost.
+//!
+//! - `--cursor` gives the last entry again, and it is dropped by what it is; `--after-cursor` passes over two entries
+//!   whatever they are (`sd_journal_next_skip` in journalctl.c), so one that nobody read is lost if the first is not the
+//!   cursor's own: after a change of the matches, or when it was removed.
 //!
 //! Not seen: a child that is stopped (SIGSTOP) is as silent as a quiet journal; and entries that are removed while
 //! journalctl is behind in reading them.
@@ -67,7 +71,7 @@ impl Default for Pace {
             longest: Duration::from_secs(30),
             missing: Duration::from_secs(30),
             settled: Duration::from_secs(5),
-            quiet: Duration::from_mins(1),
+            quiet: Duration::from_secs(10),
         }
     }
 }
@@ -83,7 +87,12 @@ pub fn program(paths: &Paths) -> Program {
 pub fn there_is_a_journal(paths: &Paths) -> bool {
     let Some(machine) = machine_id(paths) else { return false };
     let has_files = |folder: &std::path::PathBuf| {
-        fs::read_dir(folder.join(&machine)).is_ok_and(|mut files| {
+        let files = fs::read_dir(folder.join(&machine));
+        // One that may not be read is there: the reader says what helps.
+        if files.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+            return true;
+        }
+        files.is_ok_and(|mut files| {
             files.any(|file| {
                 file.is_ok_and(|file| file.path().extension().is_some_and(|kind| kind == "journal"))
             })
@@ -300,7 +309,7 @@ impl Journal {
                 self.tell("journalctl gave what is no entry of a journal; passed over".into(), told);
                 continue;
             }
-            if entry.cursor.is_some() && entry.cursor == self.place.cursor {
+            if entry.cursor.as_ref().is_some_and(|cursor| self.place.is_at(cursor)) {
                 continue;
             }
             batch.has_entry = true;

@@ -214,6 +214,23 @@ fn places_are_stored_and_read_again() {
 }
 
 #[test]
+fn an_entry_is_known_again_in_another_file() {
+    let place = Place { cursor: Some("s=1;i=2;b=3;m=4;t=5;x=6".into()), until_us: 0 };
+    for (cursor, expected) in [
+        ("s=1;i=2;b=3;m=4;t=5;x=6", true),
+        ("s=9;i=8;b=3;m=4;t=5;x=6", true),
+        ("s=1;i=2;b=9;m=4;t=5;x=6", false),
+        ("s=1;i=2;b=3;m=9;t=5;x=6", false),
+        ("s=1;i=2;b=3;m=4;t=9;x=6", false),
+        ("s=1;i=2;b=3;m=4;t=5;x=9", false),
+        ("s=1;i=2;b=3;m=4;t=5", false),
+    ] {
+        assert_eq!(place.is_at(cursor), expected, "{cursor}");
+    }
+    assert!(!Place { cursor: None, until_us: 0 }.is_at(""));
+}
+
+#[test]
 fn matches_are_groups_of_trusted_fields() {
     let given = matches(
         &["my app".into(), " shop ".into(), String::new(), "nginx".into(), "a.scope".into()],
