@@ -10,7 +10,7 @@ use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{ChildStderr, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
@@ -23,6 +23,8 @@ const JSON_LINE: usize = 8 * LINE;
 const PIECE: usize = 64 * 1024;
 /// What is kept of standard error.
 const SAID: usize = 4 * 1024;
+/// How long the last words of a child are waited for whose output has ended.
+const LAST_WORDS: Duration = Duration::from_millis(20);
 /// Where programs are, if nobody says so.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -56,6 +58,7 @@ pub(super) struct Child {
     out: ChildStdout,
     err: ChildStderr,
     is_err_open: bool,
+    piece: Vec<u8>,
     lines: Lines,
     said: Vec<u8>,
 }
@@ -81,7 +84,15 @@ impl Child {
         };
         fcntl_setfl(&out, OFlags::NONBLOCK)?;
         fcntl_setfl(&err, OFlags::NONBLOCK)?;
-        Ok(Child { process, out, err, is_err_open: true, lines: Lines::default(), said: Vec::new() })
+        Ok(Child {
+            process,
+            out,
+            err,
+            is_err_open: true,
+            piece: vec![0; PIECE],
+            lines: Lines::default(),
+            said: Vec::new(),
+        })
     }
 
     /// Waits until there is something to read, or for that long.
@@ -108,11 +119,10 @@ impl Child {
     /// Reads a piece, if there is one.
     pub(super) fn fill(&mut self) -> Filled {
         self.listen();
-        let mut piece = [0; PIECE];
-        match self.out.read(&mut piece) {
+        match self.out.read(&mut self.piece) {
             Ok(0) => Filled::End,
             Ok(length) => {
-                self.lines.add(piece.get(..length).unwrap_or_default());
+                self.lines.add(self.piece.get(..length).unwrap_or_default());
                 Filled::Some
             }
             Err(error) if [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted].contains(&error.kind()) => {
@@ -146,24 +156,19 @@ impl Child {
         said.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
     }
 
-    /// Ends it, if it has not ended itself; how it ended, for people.
+    /// Ends it, if it has not ended itself; how it ended, and what it said last, for people.
     pub(super) fn end(mut self) -> (String, String) {
-        // One that closed its standard output is no use, whatever it does; having ended, it keeps its own status.
-        let ended = self.process.try_wait().ok().flatten();
-        let ended = ended.or_else(|| {
-            // Between the end of its output and its own end there is a moment.
-            self.is_err_open.then(|| self.wait_for_err());
-            self.process.try_wait().ok().flatten()
-        });
-        self.listen();
-        let status = ended.map_or_else(|| "closed its output".into(), |status| status.to_string());
+        // Standard error ends with the process, a moment after standard output at most.
+        let start = Instant::now();
+        while self.is_err_open && start.elapsed() < LAST_WORDS {
+            let mut pipe = [PollFd::from_borrowed_fd(self.err.as_fd(), PollFlags::IN)];
+            let _ = poll(&mut pipe, Timespec::try_from(LAST_WORDS).ok().as_ref());
+            self.listen();
+        }
+        // Of one that is ending already, this changes nothing.
+        let _ = self.process.kill();
+        let status = self.process.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
         (status, self.said())
-    }
-
-    fn wait_for_err(&self) {
-        let mut pipe = [PollFd::from_borrowed_fd(self.err.as_fd(), PollFlags::empty())];
-        let _ = poll(&mut pipe, Timespec::try_from(Duration::from_millis(50)).ok().as_ref());
-        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

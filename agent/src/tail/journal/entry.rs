@@ -36,19 +36,19 @@ impl Entry {
     }
 
     /// The line of a log that it is: one, whatever the message holds, so that nobody can begin a line of their own within
-    /// one. None without a message, or a time.
+    /// one. None without a message or a time, unless it was cut off before them.
     pub(super) fn into_line(self, is_cut: bool) -> Option<LogLine> {
-        let time = Timestamp::from_microsecond(self.time_us?).ok()?;
-        let mut text = if is_cut { self.message.unwrap_or_default() } else { self.message? };
+        let time = self.time_us.and_then(|time| Timestamp::from_microsecond(time).ok());
+        if !is_cut && (time.is_none() || self.message.is_none()) {
+            return None;
+        }
+        let mut text = self.message.unwrap_or_default();
         let is_cut = is_cut || text.len() > LINE;
         text.truncate(text.floor_char_boundary(LINE));
         let text = text.trim_end_matches(['\n', '\r']).replace(['\n', '\r'], " ");
         let program = self.program.or(self.command).unwrap_or_default();
-        Some(LogLine {
-            text,
-            writer: Some(Writer { time, program, pid: self.pid.or(self.syslog_pid) }),
-            is_cut,
-        })
+        let pid = self.pid.or(self.syslog_pid);
+        Some(LogLine { text, writer: time.map(|time| Writer { time, program, pid }), is_cut })
     }
 }
 
@@ -150,6 +150,23 @@ impl<'de> Visitor<'de> for AnyValue {
 
     fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
         Ok(u8::try_from(number).map_or(Value::Nothing, Value::Byte))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
+        Ok(Value::Nothing)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Value, E> {
+        Ok(Value::Nothing)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
+        Ok(Value::Nothing)
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut fields: M) -> Result<Value, M::Error> {
+        while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Value::Nothing)
     }
 
     fn visit_seq<S: SeqAccess<'de>>(self, mut values: S) -> Result<Value, S::Error> {

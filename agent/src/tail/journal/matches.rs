@@ -8,7 +8,7 @@ const SSHD: [&str; 3] = ["sshd", "sshd-session", "sshd-auth"];
 
 /// Programs that run set-user-ID, or of any session's unit, so that only the file tells them: su, sudo, login, and what
 /// authenticates for cockpit. With and without a merged /usr.
-const PROGRAMS: [&str; 9] = [
+const PROGRAMS: [&str; 8] = [
     "/usr/bin/su",
     "/bin/su",
     "/usr/bin/sudo",
@@ -17,7 +17,6 @@ const PROGRAMS: [&str; 9] = [
     "/bin/login",
     "/usr/libexec/cockpit-session",
     "/usr/lib/cockpit/cockpit-session",
-    "/usr/sbin/login",
 ];
 
 /// Units of the other daemons, as Amazon Linux, RHEL, Debian and Ubuntu name them. A match is exact, so instances are
@@ -62,10 +61,10 @@ pub fn matches(units: &[String], machine: Option<&str>) -> Vec<String> {
     let mut sshd: Vec<_> = SSHD.iter().map(|name| format!("SYSLOG_IDENTIFIER={name}")).collect();
     sshd.push("_UID=0".into());
     let programs = PROGRAMS.iter().map(|path| format!("_EXE={path}")).collect();
-    let further = units.iter().filter_map(|unit| whole_name(unit));
-    let mut names: Vec<String> = UNITS.iter().map(|unit| (*unit).to_string()).chain(further).collect();
-    names.dedup();
-    let units = names.iter().map(|unit| format!("_SYSTEMD_UNIT={unit}")).collect();
+    let further =
+        units.iter().filter_map(|unit| whole_name(unit)).filter(|unit| !UNITS.contains(&unit.as_str()));
+    let names = UNITS.iter().map(|unit| (*unit).to_string()).chain(further);
+    let units = names.map(|unit| format!("_SYSTEMD_UNIT={unit}")).collect();
     let machine = machine.map(|id| format!("_MACHINE_ID={id}"));
     let groups = [sshd, programs, units]
         .map(|group: Vec<String>| -> Vec<String> { group.into_iter().chain(machine.clone()).collect() });

@@ -1,12 +1,16 @@
 //! systemd's journal, through `journalctl --follow` as a child: the proven reader of a format that changes, compressed in
 //! three ways, with indexes that one would have to follow.
 //!
-//! - `--merge --lines=all` with a place to begin is the only way that gives what was logged before the last boot (measured
-//!   on systemd 247, 252 and 257); `--all`, or long messages are null.
+//! - `--merge --lines=all` with a place to begin is the only way that gives what was logged before the last boot (systemd
+//!   247, 252 and 257); `--all`, or long messages are null.
 //! - Without a place, reading begins with what is logged from now on, `--since`: the place is told at once, and begins the
 //!   same again if nothing came, so that nothing is missed between two starts. `--lines=0` would begin anew each time.
 //! - Before following, another journalctl is asked for the oldest entry, in a form in which it also says what it may not
 //!   read (`--output=json` is quiet). Where the oldest is younger than all that was read, entries were lost.
+//!
+//! - `--cursor` gives the last entry again, and it is dropped by what it is; `--after-cursor` passes over two entries
+//!   whatever they are (`sd_journal_next_skip` in journalctl.c), so one that nobody read is lost if the first is not the
+//!   cursor's own: after a change of the matches, or when it was removed.
 //!
 //! Not seen: a child that is stopped (SIGSTOP) is as silent as a quiet journal; and entries that are removed while
 //! journalctl is behind in reading them.
@@ -23,6 +27,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use self::child::{Child, Filled, Line};
@@ -66,7 +71,7 @@ impl Default for Pace {
             longest: Duration::from_secs(30),
             missing: Duration::from_secs(30),
             settled: Duration::from_secs(5),
-            quiet: Duration::from_mins(1),
+            quiet: Duration::from_secs(10),
         }
     }
 }
@@ -82,7 +87,12 @@ pub fn program(paths: &Paths) -> Program {
 pub fn there_is_a_journal(paths: &Paths) -> bool {
     let Some(machine) = machine_id(paths) else { return false };
     let has_files = |folder: &std::path::PathBuf| {
-        fs::read_dir(folder.join(&machine)).is_ok_and(|mut files| {
+        let files = fs::read_dir(folder.join(&machine));
+        // One that may not be read is there: the reader says what helps.
+        if files.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+            return true;
+        }
+        files.is_ok_and(|mut files| {
             files.any(|file| {
                 file.is_ok_and(|file| file.path().extension().is_some_and(|kind| kind == "journal"))
             })
@@ -127,8 +137,8 @@ enum State {
 
 impl Journal {
     /// Reads entries that match, from a place that was told earlier, else from now on.
-    pub fn new(program: Program, matches: Vec<String>, place: Option<&[u8]>, zone: TimeZone) -> Self {
-        let stored = place.map(Place::read);
+    pub fn new(program: Program, matches: Vec<String>, stored: Option<&[u8]>, zone: TimeZone) -> Self {
+        let stored = stored.map(Place::read);
         let gap = matches!(stored, Some(None)).then(|| {
             gap("the place where reading it stood cannot be read; goes on with what is logged from now on".into())
         });
@@ -216,10 +226,10 @@ impl Journal {
             return;
         }
         if let Some(oldest_us) = oldest_us.filter(|oldest| lack.is_none() && *oldest > self.place.until_us) {
-            let lost = "entries that were not read yet are gone, removed to make room or by hand";
             told.push(gap(format!(
-                "{lost}; goes on with the oldest, {} s later",
-                (oldest_us - self.place.until_us) / 1_000_000
+                "what was logged between {} and {} may be lost: the journal begins only then",
+                moment(self.place.until_us),
+                moment(oldest_us)
             )));
             self.place.until_us = oldest_us;
         }
@@ -244,7 +254,7 @@ impl Journal {
     fn take(
         &mut self,
         mut child: Child,
-        since: Instant,
+        mut since: Instant,
         mut last: Instant,
         again: Option<Instant>,
         told: &mut Vec<Read>,
@@ -262,7 +272,8 @@ impl Journal {
         self.tell_damage(&child.said(), told);
         if batch.has_entry {
             last = Instant::now();
-            let is_behind = batch.is_full() && (end == Filled::Some || child.has_line());
+            self.pause = self.pace.first;
+            let is_behind = batch.is_full() && (child.has_line() || child.fill() == Filled::Some);
             self.is_moved = false;
             told.push(Read::Lines(self.lines(batch.lines, is_behind)));
         }
@@ -271,7 +282,11 @@ impl Journal {
             self.ended(&status, &said, told);
             return;
         }
-        if again.is_none() && (batch.has_entry || since.elapsed() >= self.pace.settled) {
+        if batch.has_garbage {
+            since = Instant::now();
+        }
+        let is_well = batch.has_entry && !batch.has_garbage;
+        if again.is_none() && (is_well || since.elapsed() >= self.pace.settled) {
             self.pause = self.pace.first;
             told.extend(self.trouble.take().map(|_| Read::Well { log: LOG.into() }));
         }
@@ -290,10 +305,11 @@ impl Journal {
             let Some(Line { bytes, is_cut }) = child.line() else { return false };
             let (entry, is_whole) = Entry::read(bytes);
             if !is_whole && !is_cut {
+                batch.has_garbage = true;
                 self.tell("journalctl gave what is no entry of a journal; passed over".into(), told);
                 continue;
             }
-            if entry.cursor.is_some() && entry.cursor == self.place.cursor {
+            if entry.cursor.as_ref().is_some_and(|cursor| self.place.is_at(cursor)) {
                 continue;
             }
             batch.has_entry = true;
@@ -402,6 +418,7 @@ struct Batch {
     /// Pieces read for it: what gives no lines is bounded too.
     raw: usize,
     has_entry: bool,
+    has_garbage: bool,
 }
 
 impl Batch {
@@ -413,6 +430,10 @@ impl Batch {
     fn is_full(&self) -> bool {
         self.lines.len() >= BATCH_LINES || self.bytes >= BATCH_BYTES || self.raw >= 32
     }
+}
+
+fn moment(us: i64) -> String {
+    Timestamp::from_microsecond(us).map_or_else(|_| us.to_string(), |time| format!("{time:.0}"))
 }
 
 fn gap(what: String) -> Read {

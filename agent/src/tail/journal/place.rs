@@ -21,6 +21,15 @@ impl Place {
         Some(Place { cursor: cursor.map(Into::into), until_us })
     }
 
+    /// Whether an entry is the last that was read. When journald moves its volatile journal to disk, the file's id and the
+    /// number within it change (`s=`, `i=`), the rest of the cursor does not: boot, times, hash.
+    pub(super) fn is_at(&self, cursor: &str) -> bool {
+        fn entry(cursor: &str) -> impl Iterator<Item = &str> {
+            cursor.split(';').filter(|part| !part.starts_with("s=") && !part.starts_with("i="))
+        }
+        self.cursor.as_deref().is_some_and(|last| entry(last).eq(entry(cursor)))
+    }
+
     /// As it is stored.
     pub(super) fn write(&self) -> Vec<u8> {
         let cursor = self.cursor.as_deref().unwrap_or_default();
