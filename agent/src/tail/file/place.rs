@@ -32,6 +32,12 @@ pub(super) struct Mark {
     /// Whether the place is within a line of which the beginning was handed on, and the rest is left out.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(super) is_skipping: bool,
+    /// When it was truncated, as its time of modification, if nothing has been read of it since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) emptied: Option<i64>,
+    /// Whether it was finished, and only tells what comes after it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(super) is_finished: bool,
     /// Whether it is a copy of what was read elsewhere.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(super) is_copy: bool,

@@ -69,6 +69,8 @@ pub(super) struct Reading {
     read: Read,
     is_skipping: bool,
     is_copy: bool,
+    /// When it was truncated, as its time of modification, if nothing has been read of it since.
+    emptied: Option<i64>,
     /// Size and time of modification when it was last looked at.
     looked: (u64, i64),
     /// Whether there may be more to take.
@@ -94,6 +96,7 @@ impl Reading {
             read: Read::default(),
             is_skipping: false,
             is_copy: false,
+            emptied: None,
             looked: (0, modified(&metadata)),
             has_more: true,
             is_due: true,
@@ -109,7 +112,7 @@ impl Reading {
         let read = Read::before(&self.file, mark.at).filter(|_| likeness == Likeness::Same);
         let Some(read) = read else { return Err((self, likeness)) };
         (self.position, self.read) = (mark.at, read);
-        (self.is_skipping, self.is_copy) = (mark.is_skipping, mark.is_copy);
+        (self.is_skipping, self.is_copy, self.emptied) = (mark.is_skipping, mark.is_copy, mark.emptied);
         Ok(self)
     }
 
@@ -146,7 +149,15 @@ impl Reading {
     /// Begins anew: it was truncated.
     pub(super) fn begin(&mut self) {
         (self.position, self.read, self.is_skipping) = (0, Read::default(), false);
-        (self.has_more, self.looked.0) = (true, 0);
+        (self.has_more, self.emptied) = (true, Some(self.looked.1));
+    }
+
+    /// Whether it was written to since it was truncated and read to the end, which is nothing: it may have been copied and
+    /// truncated once more. Asked once; gives where reading stood then.
+    pub(super) fn was_refilled(&mut self) -> Option<Mark> {
+        let emptied = self.emptied.filter(|emptied| *emptied != self.looked.1)?;
+        self.emptied = None;
+        Some(Mark { modified: emptied, ..self.mark() })
     }
 
     /// Where reading stands.
@@ -158,6 +169,8 @@ impl Reading {
             print: self.read.print(),
             is_skipping: self.is_skipping,
             is_copy: self.is_copy,
+            emptied: self.emptied,
+            is_finished: false,
         }
     }
 
@@ -212,6 +225,7 @@ impl Reading {
             }
             budget.scanned = budget.scanned.saturating_sub(used);
             self.position += used as u64;
+            self.emptied = None;
             self.read.go_on(data.get(..used).unwrap_or_default());
         }
     }

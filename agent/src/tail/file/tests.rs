@@ -532,3 +532,178 @@ fn files_are_read_through_what_befalls_them() {
         assert_eq!(stand.gaps().len(), *gaps, "{name}: {:?}", stand.gaps());
     }
 }
+
+/// How a log is rotated.
+#[derive(Debug, Clone, Copy)]
+struct Rotation {
+    is_copied: bool,
+    is_numbered: bool,
+}
+
+/// A writer of numbered lines whose log is rotated and whose reader is killed.
+struct Numbered {
+    stand: Stand,
+    rotation: Rotation,
+    /// Lines begun.
+    lines: usize,
+    /// Whether the last has no end yet.
+    is_open: bool,
+    rotations: usize,
+    /// Stands for time: the kernel's own has ticks that are too coarse for a test.
+    ticks: u64,
+}
+
+impl Numbered {
+    fn new(pattern: &str, rotation: Rotation) -> Self {
+        let mut stand = Stand::new(&[pattern]);
+        stand.look();
+        let mut log = Numbered { stand, rotation, lines: 0, is_open: false, rotations: 0, ticks: 0 };
+        log.append(1, false);
+        log.look(0);
+        log.kill(4);
+        log
+    }
+
+    fn line(number: usize) -> String {
+        format!("line {number} of a log, which is as long as lines of logs are: more than sixty-four bytes")
+    }
+
+    fn write(&mut self, name: &str, text: &str) {
+        self.stand.append(name, text.as_bytes());
+        self.tick(name);
+    }
+
+    fn tick(&mut self, name: &str) {
+        self.ticks += 1;
+        let time = std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + self.ticks);
+        let file = File::options().write(true).open(self.stand.path(name)).unwrap();
+        file.set_modified(time).unwrap();
+    }
+
+    fn end_line(&mut self, name: &str) {
+        if std::mem::take(&mut self.is_open) {
+            self.write(name, " and its end\n");
+        }
+    }
+
+    fn append(&mut self, lines: usize, opens_one: bool) {
+        self.end_line("app.log");
+        let text: String = (self.lines + 1..=self.lines + lines)
+            .map(|number| Self::line(number) + " and its end\n")
+            .collect();
+        self.write("app.log", &text);
+        self.lines += lines;
+        if opens_one {
+            self.lines += 1;
+            self.is_open = true;
+            self.write("app.log", &Self::line(self.lines));
+        }
+    }
+
+    fn rotate(&mut self) {
+        if !self.stand.path("app.log").exists() {
+            return;
+        }
+        self.rotations += 1;
+        let older = if self.rotation.is_numbered {
+            for number in (1..self.rotations).rev() {
+                self.stand.act_rename(&format!("app.log.{number}"), &format!("app.log.{}", number + 1));
+            }
+            "app.log.1".to_owned()
+        } else {
+            format!("app.log-{:08}", 20_260_000 + self.rotations)
+        };
+        if self.rotation.is_copied {
+            self.end_line("app.log");
+            fs::copy(self.stand.path("app.log"), self.stand.path(&older)).unwrap();
+            self.tick(&older);
+            File::create(self.stand.path("app.log")).unwrap();
+            self.tick("app.log");
+        } else {
+            self.stand.act_rename("app.log", &older);
+            self.end_line(&older);
+        }
+    }
+
+    /// Stores the places of a part of what was told, and begins again from there.
+    fn kill(&mut self, part: usize) {
+        self.stand.store(self.stand.open.len() * part / 4);
+        self.stand.kill();
+    }
+
+    /// Looks once, as a reader does that is not fast enough for all that there is.
+    fn look(&mut self, seconds: u64) {
+        self.stand.now += Duration::from_secs(seconds);
+        let now = self.stand.now;
+        let told = self.stand.files().turn(now, true);
+        self.stand.open.extend(told);
+    }
+
+    /// What was read in the end, and what was written.
+    fn finish(mut self) -> (Vec<String>, Vec<String>, Vec<String>) {
+        self.end_line("app.log");
+        for _ in 0..3 {
+            self.stand.now += Duration::from_secs(9);
+            self.stand.look();
+        }
+        let lines = self.stand.lines();
+        let read = lines.iter().map(|line| line.split_once(": ").unwrap().1.to_owned()).collect();
+        let written = (1..=self.lines).map(|number| Self::line(number) + " and its end").collect();
+        (read, written, self.stand.gaps().into_iter().map(str::to_owned).collect())
+    }
+}
+
+impl Stand {
+    fn act_rename(&self, from: &str, to: &str) {
+        fs::rename(self.path(from), self.path(to)).unwrap();
+    }
+}
+
+/// What happens to a numbered log.
+#[derive(Debug, Clone)]
+enum Fate {
+    Append { lines: usize, opens_one: bool },
+    Rotate,
+    Look { seconds: u64 },
+    Kill { part: usize },
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![
+        4 => (0..5_usize, any::<bool>()).prop_map(|(lines, opens_one)| Fate::Append { lines, opens_one }),
+        3 => Just(Fate::Rotate),
+        3 => (0..7_u64).prop_map(|seconds| Fate::Look { seconds }),
+        2 => (0..5_usize).prop_map(|part| Fate::Kill { part }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_line_comes_once_and_in_order(
+        fates in proptest::collection::vec(fate(), 1..40),
+        is_copied: bool,
+        is_numbered: bool,
+        is_wide: bool,
+    ) {
+        let pattern = if is_wide { "app.log*" } else { "app.log" };
+        let mut log = Numbered::new(pattern, Rotation { is_copied, is_numbered });
+        for fate in &fates {
+            match fate {
+                Fate::Append { lines, opens_one } => log.append(*lines, *opens_one),
+                Fate::Rotate => log.rotate(),
+                Fate::Look { seconds } => log.look(*seconds),
+                Fate::Kill { part } => log.kill(*part),
+            }
+        }
+        let (mut read, mut written, gaps) = log.finish();
+        // Logs of their own have an order of their own.
+        if is_wide {
+            read.sort();
+            written.sort();
+        }
+        prop_assert_eq!(read, written);
+        prop_assert_eq!(gaps, Vec::<String>::new());
+    }
+}
