@@ -153,10 +153,10 @@ impl Reading {
     }
 
     /// Whether it was written to since it was truncated and read to the end, which is nothing: it may have been copied and
-    /// truncated once more. Asked once; gives where reading stood then.
+    /// truncated once more. Asked once a change; gives where reading stood then.
     pub(super) fn was_refilled(&mut self) -> Option<Mark> {
         let emptied = self.emptied.filter(|emptied| *emptied != self.looked.1)?;
-        self.emptied = None;
+        self.emptied = Some(self.looked.1);
         Some(Mark { modified: emptied, ..self.mark() })
     }
 
