@@ -678,7 +678,7 @@ fn fate() -> impl Strategy<Value = Fate> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_line_comes_once_and_in_order(
@@ -705,5 +705,282 @@ proptest! {
         }
         prop_assert_eq!(read, written);
         prop_assert_eq!(gaps, Vec::<String>::new());
+    }
+}
+
+/// A thousand rotations, the reader killed at random: the short form of `tests/load/tailing.sh`.
+#[test]
+fn a_thousand_rotations_and_a_reader_that_is_killed() {
+    let mut random = fastrand::Rng::with_seed(5);
+    let mut log = Numbered::new("app.log", Rotation { is_copied: false, is_numbered: false });
+    for _ in 0..1000 {
+        log.append(random.usize(0..20), random.bool());
+        match random.u8(0..10) {
+            0 => log.kill(random.usize(0..5)),
+            1..6 => log.look(random.u64(0..3)),
+            _ => {}
+        }
+        log.rotate();
+        // Where nothing is removed, looking for a file among all that there were would be what takes the time.
+        if log.rotations.is_multiple_of(50) {
+            log.look(9);
+            log.stand.look();
+            log.stand.store(log.stand.open.len());
+            for number in (log.rotations.saturating_sub(100)..log.rotations.saturating_sub(5)).rev() {
+                let _ = fs::remove_file(log.stand.path(&format!("app.log-{:08}", 20_260_000 + number)));
+            }
+        }
+    }
+    let (read, written, gaps) = log.finish();
+    assert!(written.len() > 5000, "{}", written.len());
+    assert!(read == written, "{} lines of {}", read.len(), written.len());
+    assert_eq!(gaps, Vec::<String>::new());
+}
+
+#[test]
+fn long_lines_are_cut_and_what_is_behind_them_is_read() {
+    // The length of the first line, with its end, and whether it is cut.
+    for (length, is_cut) in
+        [(LINE, false), (LINE + 1, true), (LINE + 2, true), (3 * LINE, true), (100 << 20, true)]
+    {
+        for end in ["\n", "\r\n"] {
+            let mut stand = Stand::new(APP);
+            stand.look();
+            let mut text = vec![b'x'; length];
+            text.extend_from_slice(end.as_bytes());
+            text.extend_from_slice(b"next\n");
+            stand.append("app.log", &text);
+            stand.look();
+            let cut = if is_cut { "~" } else { "" };
+            let first = format!("app.log: {}{cut}", "x".repeat(length.min(LINE)));
+            assert!(stand.lines() == [first, "app.log: next".to_owned()], "{length} {end:?}");
+        }
+    }
+}
+
+#[test]
+fn the_rest_of_a_cut_line_is_left_out_after_a_restart_too() {
+    let mut stand = Stand::new(APP);
+    stand.look();
+    stand.append("app.log", &vec![b'x'; 2 * LINE]);
+    stand.look();
+    stand.store(stand.open.len());
+    stand.kill();
+    stand.append("app.log", b"rest\nnext\n");
+    stand.look();
+    let lines = stand.lines();
+    assert_eq!(lines.len(), 2);
+    assert_eq!(lines[1], "app.log: next");
+}
+
+#[test]
+fn a_file_of_any_bytes_is_lines_of_bounded_length() {
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut stand = Stand::new(APP);
+    stand.look();
+    let bytes: Vec<u8> =
+        (0..1 << 20).map(|_| random.u8(..)).map(|byte| if byte == b'\n' { 0 } else { byte }).collect();
+    stand.append("app.log", &bytes);
+    stand.append("app.log", b"\nnext\n");
+    stand.look();
+    let lines = stand.lines();
+    assert_eq!(lines.len(), 2);
+    assert!(lines[0].len() <= 3 * LINE + 20 && lines[0].ends_with('~'));
+    assert_eq!(lines[1], "app.log: next");
+}
+
+#[test]
+fn a_busy_log_does_not_keep_others_waiting() {
+    let mut stand = Stand::new(&["*.log"]);
+    stand.look();
+    stand.append("busy.log", "a line\n".repeat(50 * BATCH_LINES).as_bytes());
+    for quiet in 0..20 {
+        stand.append(&format!("quiet-{quiet}.log"), b"1\n");
+    }
+    let now = stand.now;
+    let told = stand.files().turn(now, true);
+    let batches: Vec<_> = told
+        .iter()
+        .filter_map(|read| if let Read::Lines(lines) = read { Some(lines) } else { None })
+        .collect();
+    assert_eq!(
+        batches.iter().filter(|batch| batch.log.contains("quiet") && batch.lines.len() == 1).count(),
+        20
+    );
+    assert_eq!(batches.iter().map(|batch| batch.lines.len()).sum::<usize>(), BATCH_LINES);
+    assert!(batches.iter().all(|batch| batch.is_behind == (&*batch.log == "/log/busy.log")));
+    // Each further turn gives no more than a batch, and all of them everything.
+    for _ in 0..50 {
+        let told = stand.files().turn(now, false);
+        let lines = told.iter().map(|read| if let Read::Lines(lines) = read { lines.lines.len() } else { 0 });
+        assert!(lines.sum::<usize>() <= BATCH_LINES);
+        stand.open.extend(told);
+    }
+    assert_eq!(stand.lines().len() + BATCH_LINES, 50 * BATCH_LINES + 20);
+}
+
+#[test]
+fn more_files_than_may_be_open_are_told() {
+    let mut stand = Stand::new(&["*.log"]);
+    for number in 0..1000 {
+        stand.append(&format!("{number}.log"), b"");
+    }
+    stand.look();
+    assert_eq!(stand.files().logs.len(), super::MOST_LOGS);
+    let troubles = stand.troubles();
+    assert_eq!(troubles.len(), 1);
+    assert!(
+        troubles[0].starts_with(
+            "at most 400 files are read: left out are those modified longest ago, 600 of /log/*.log"
+        ),
+        "{troubles:?}"
+    );
+    for number in 0..1000 {
+        let _ = fs::remove_file(stand.path(&format!("{number}.log")));
+    }
+    stand.now += Duration::from_secs(9);
+    stand.look();
+    stand.now += Duration::from_secs(9);
+    stand.look();
+    assert_eq!(stand.troubles()[1..], ["well: files"]);
+    stand.store(stand.open.len());
+    assert_eq!(
+        stand.stored.keys().collect::<Vec<_>>(),
+        ["pattern /log/*.log"],
+        "keys of files that are gone"
+    );
+}
+
+#[test]
+fn keys_do_not_grow_with_rotation() {
+    for pattern in ["app.log", "*.log"] {
+        let mut log = Numbered::new(pattern, Rotation { is_copied: false, is_numbered: true });
+        for _ in 0..30 {
+            log.append(3, false);
+            log.look(2);
+            log.rotate();
+        }
+        log.append(1, false);
+        log.look(9);
+        log.look(9);
+        log.stand.store(log.stand.open.len());
+        let mut keys: Vec<_> = log.stand.stored.keys().cloned().collect();
+        keys.sort();
+        assert_eq!(keys, ["/log/app.log".to_owned(), format!("pattern /log/{pattern}")]);
+        assert!(log.stand.stored["/log/app.log"].len() < 300);
+    }
+}
+
+#[test]
+fn an_inode_that_went_to_a_new_file_is_not_read_on() {
+    let mut stand = Stand::new(APP);
+    stand.look();
+    stand.append("app.log", b"1\n2\n");
+    stand.look();
+    stand.store(stand.open.len());
+    stand.kill();
+    fs::remove_file(stand.path("app.log")).unwrap();
+    stand.append("app.log", b"3\n4\n5\n6\n");
+    // Whatever number the file system gave, the place now names it.
+    let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(stand.path("app.log")).unwrap());
+    let place = stand.stored.get_mut("/log/app.log").unwrap();
+    let mut changed: serde_json::Value = serde_json::from_slice(place).unwrap();
+    changed["files"][0]["inode"] = inode.into();
+    *place = changed.to_string().into_bytes();
+    stand.look();
+    assert_eq!(stand.lines()[2..], ["app.log: 3", "app.log: 4", "app.log: 5", "app.log: 6"]);
+    assert_eq!(stand.gaps().len(), 1);
+}
+
+#[test]
+fn stored_places_that_are_not_understood_begin_at_the_end() {
+    for place in ["", "{", "{\"v\":2,\"files\":[]}", "[]"] {
+        let mut stand = Stand::new(APP);
+        stand.append("app.log", b"1\n");
+        stand.stored.insert("/log/app.log".into(), place.into());
+        stand.look();
+        stand.append("app.log", b"2\n");
+        stand.look();
+        assert_eq!((stand.lines(), stand.gaps().len()), (vec!["app.log: 2".to_owned()], 1), "{place:?}");
+    }
+}
+
+#[test]
+fn what_may_not_be_read_is_told_with_its_cure_and_read_when_it_may() {
+    let mut stand = Stand::new(APP);
+    fs::create_dir(stand.root.path().join("etc")).unwrap();
+    fs::write(stand.root.path().join("etc/passwd"), "vpcwatch:x:65534:65534::/:/bin/false\n").unwrap();
+    fs::write(stand.root.path().join("etc/group"), "root:x:0:\nadm:x:4:syslog\n").unwrap();
+    stand.append("app.log", b"1\n");
+    let chmod = |path: PathBuf, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    for path in [stand.root.path().to_owned(), stand.path(""), stand.path("app.log")] {
+        chmod(path, 0o755);
+    }
+    if !rustix::process::geteuid().is_root() {
+        return; // Files of others, and their groups, are made by root alone.
+    }
+    std::os::unix::fs::chown(stand.path("app.log"), None, Some(4)).unwrap();
+    let path = stand.path("app.log");
+    let as_nobody = |stand: &mut Stand| {
+        std::thread::scope(|scope| {
+            let look = || {
+                rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(65534)).unwrap();
+                stand.now += Duration::from_secs(1);
+                stand.look();
+            };
+            scope.spawn(look).join().unwrap();
+        });
+    };
+    for mode in [0o640, 0o600, 0o644] {
+        chmod(path.clone(), mode);
+        as_nobody(&mut stand);
+    }
+    chmod(stand.path(""), 0o700);
+    as_nobody(&mut stand);
+    chmod(stand.path(""), 0o755);
+    stand.append("app.log", b"2\n");
+    as_nobody(&mut stand);
+    let acl = "setfacl -m u:vpcwatch:r /log/app.log, and again in logrotate's postrotate, for each new file comes without it";
+    let expected = [
+        format!(
+            "/log/app.log is readable by group adm only: usermod -a -G adm vpcwatch and restart, or {acl}"
+        ),
+        format!("/log/app.log is readable by its owner only, not by vpcwatch: {acl}"),
+        "well: /log/app.log".to_owned(),
+        "/log/app.log is in /log, which vpcwatch may not enter: setfacl -m u:vpcwatch:x /log".to_owned(),
+        "well: /log/app.log".to_owned(),
+    ];
+    assert_eq!(stand.troubles(), expected);
+    assert_eq!(stand.lines(), ["app.log: 2"], "from the end: it was there at first");
+}
+
+#[test]
+fn a_path_where_nothing_is_is_told_after_a_while() {
+    let mut stand = Stand::new(APP);
+    for _ in 0..3 {
+        stand.look();
+        stand.now += Duration::from_secs(6);
+    }
+    assert_eq!(stand.troubles(), ["/log/app.log is not there; it is read when it appears"]);
+    stand.append("app.log", b"1\n");
+    stand.look();
+    assert_eq!(stand.troubles()[1..], ["well: /log/app.log"]);
+    assert_eq!(stand.lines(), ["app.log: 1"]);
+}
+
+#[test]
+fn a_reader_with_patience_is_woken() {
+    let mut stand = Stand::new(&["*.log"]);
+    while !stand.files().read(Duration::ZERO).is_empty() {}
+    let folder = stand.path("");
+    let files = stand.files();
+    for text in ["1\n", "2\n"] {
+        let mut file = File::options().append(true).create(true).open(folder.join("new.log")).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        // Far longer than it takes, far shorter than the time after which everything is looked at anyhow would be if it slept.
+        let begun = Instant::now();
+        let told = files.read(Duration::from_secs(60));
+        assert!(told.iter().any(|read| matches!(read, Read::Lines(lines) if lines.lines.len() == 1)));
+        assert!(begun.elapsed() < Duration::from_secs(50));
     }
 }
