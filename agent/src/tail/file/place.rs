@@ -23,6 +23,9 @@ pub(super) struct Place {
 pub(super) struct Mark {
     /// Its inode. Device numbers are not kept: they may change from boot to boot.
     pub(super) inode: u64,
+    /// When it was made, in microseconds, where the file system says so: an inode's number is soon given to another file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) born: Option<i64>,
     /// Bytes up to the end of the last line handed on.
     pub(super) at: u64,
     /// When it had been modified, as of the last look: microseconds.

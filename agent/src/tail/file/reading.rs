@@ -4,7 +4,7 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use super::fingerprint::{Likeness, Read, TAIL};
 use super::place::Mark;
@@ -65,6 +65,7 @@ pub(super) enum Taken {
 pub(super) struct Reading {
     file: File,
     pub(super) id: Id,
+    born: Option<i64>,
     position: u64,
     read: Read,
     is_skipping: bool,
@@ -92,6 +93,7 @@ impl Reading {
         Ok(Reading {
             file,
             id: Id::of(&metadata),
+            born: born(&metadata),
             position: 0,
             read: Read::default(),
             is_skipping: false,
@@ -108,7 +110,9 @@ impl Reading {
 
     /// Goes on from a place, if this is the file it was in.
     pub(super) fn resume(mut self, mark: &Mark) -> Result<Self, (Self, Likeness)> {
-        let likeness = mark.print.likeness(&self.file, mark.at, mark.inode == self.id.inode);
+        let is_born_then = mark.born.is_none() || self.born.is_none() || mark.born == self.born;
+        let is_same_inode = mark.inode == self.id.inode && is_born_then;
+        let likeness = mark.print.likeness(&self.file, mark.at, is_same_inode);
         let read = Read::before(&self.file, mark.at).filter(|_| likeness == Likeness::Same);
         let Some(read) = read else { return Err((self, likeness)) };
         (self.position, self.read) = (mark.at, read);
@@ -164,6 +168,7 @@ impl Reading {
     pub(super) fn mark(&self) -> Mark {
         Mark {
             inode: self.id.inode,
+            born: self.born,
             at: self.position,
             modified: self.looked.1,
             print: self.read.print(),
@@ -272,6 +277,11 @@ fn line_of(bytes: &[u8]) -> LogLine {
     let begin = bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len());
     let text = String::from_utf8_lossy(bytes.get(begin..).unwrap_or_default()).into_owned();
     LogLine { text, writer: None, is_cut }
+}
+
+fn born(metadata: &Metadata) -> Option<i64> {
+    let since = metadata.created().ok()?.duration_since(UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_micros()).ok()
 }
 
 fn modified(metadata: &Metadata) -> i64 {

@@ -725,6 +725,8 @@ fn a_thousand_rotations_and_a_reader_that_is_killed() {
         if log.rotations.is_multiple_of(50) {
             log.look(9);
             log.stand.look();
+            log.look(9);
+            log.stand.look();
             log.stand.store(log.stand.open.len());
             for number in (log.rotations.saturating_sub(100)..log.rotations.saturating_sub(5)).rev() {
                 let _ = fs::remove_file(log.stand.path(&format!("app.log-{:08}", 20_260_000 + number)));
@@ -873,23 +875,40 @@ fn keys_do_not_grow_with_rotation() {
 
 #[test]
 fn an_inode_that_went_to_a_new_file_is_not_read_on() {
-    let mut stand = Stand::new(APP);
-    stand.look();
-    stand.append("app.log", b"1\n2\n");
-    stand.look();
-    stand.store(stand.open.len());
-    stand.kill();
-    fs::remove_file(stand.path("app.log")).unwrap();
-    stand.append("app.log", b"3\n4\n5\n6\n");
-    // Whatever number the file system gave, the place now names it.
-    let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(stand.path("app.log")).unwrap());
-    let place = stand.stored.get_mut("/log/app.log").unwrap();
-    let mut changed: serde_json::Value = serde_json::from_slice(place).unwrap();
-    changed["files"][0]["inode"] = inode.into();
-    *place = changed.to_string().into_bytes();
-    stand.look();
-    assert_eq!(stand.lines()[2..], ["app.log: 3", "app.log: 4", "app.log: 5", "app.log: 6"]);
-    assert_eq!(stand.gaps().len(), 1);
+    // What tells it: what the file says, or when it was made where the place is at the beginning of it.
+    for (before, knows_birth) in [("1\n2\n", false), ("1\n2\n", true), ("", true)] {
+        let mut stand = Stand::new(APP);
+        stand.look();
+        stand.append("app.log", before.as_bytes());
+        stand.look();
+        stand.store(stand.open.len());
+        stand.kill();
+        fs::remove_file(stand.path("app.log")).unwrap();
+        let read = stand.lines().len();
+        // One rotated file too: that of the place, if numbers were all that counts.
+        stand.append("app.log.1", b"old\n");
+        stand.append("app.log", b"3\n4\n5\n6\n");
+        let inode = |name| std::os::unix::fs::MetadataExt::ino(&fs::metadata(stand.path(name)).unwrap());
+        let named = if before.is_empty() { inode("app.log.1") } else { inode("app.log") };
+        File::options()
+            .write(true)
+            .open(stand.path("app.log.1"))
+            .unwrap()
+            .set_modified(std::time::UNIX_EPOCH)
+            .unwrap();
+        let place = stand.stored.get_mut("/log/app.log").unwrap();
+        let mut changed: serde_json::Value = serde_json::from_slice(place).unwrap();
+        changed["files"][0]["inode"] = named.into();
+        changed["files"][0]["born"] = if knows_birth { 7.into() } else { serde_json::Value::Null };
+        *place = changed.to_string().into_bytes();
+        stand.look();
+        assert_eq!(
+            stand.lines()[read..],
+            ["app.log: 3", "app.log: 4", "app.log: 5", "app.log: 6"],
+            "{before:?}"
+        );
+        assert_eq!(stand.gaps().len(), 1, "{before:?}");
+    }
 }
 
 #[test]
