@@ -62,6 +62,10 @@ pub(super) enum Taken {
 
 /// An open file.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and they come in any combination"
+)]
 pub(super) struct Reading {
     file: File,
     pub(super) id: Id,
@@ -109,12 +113,12 @@ impl Reading {
     }
 
     /// Goes on from a place, if this is the file it was in.
-    pub(super) fn resume(mut self, mark: &Mark) -> Result<Self, (Self, Likeness)> {
+    pub(super) fn resume(mut self, mark: &Mark) -> Result<Self, Likeness> {
         let is_born_then = mark.born.is_none() || self.born.is_none() || mark.born == self.born;
         let is_same_inode = mark.inode == self.id.inode && is_born_then;
         let likeness = mark.print.likeness(&self.file, mark.at, is_same_inode);
         let read = Read::before(&self.file, mark.at).filter(|_| likeness == Likeness::Same);
-        let Some(read) = read else { return Err((self, likeness)) };
+        let Some(read) = read else { return Err(likeness) };
         (self.position, self.read) = (mark.at, read);
         (self.is_skipping, self.is_copy, self.emptied) = (mark.is_skipping, mark.is_copy, mark.emptied);
         Ok(self)

@@ -288,7 +288,7 @@ fn origin(
                 found.rest = Some(rest).filter(|_| !is_taken && !mark.is_finished);
                 return Ok(Some(sibling.path.clone()));
             }
-            Err((_, Likeness::Beginning)) => return Ok(Some(sibling.path.clone())),
+            Err(Likeness::Beginning) => return Ok(Some(sibling.path.clone())),
             Err(_) => {}
         }
     }
