@@ -15,6 +15,10 @@ const KEPT: usize = 16;
 
 /// One log.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and they come in any combination"
+)]
 pub(super) struct Log {
     /// Its path on the host: the key of its cursor.
     pub(super) name: Arc<str>,

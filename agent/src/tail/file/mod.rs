@@ -49,7 +49,7 @@ use std::time::{Duration, Instant};
 use jiff::tz::TimeZone;
 
 use self::log::Log;
-use self::place::Place;
+use self::place::{Mark, Place};
 use self::reading::{Budget, CHUNK, Id, Reading, Taken};
 use self::rotation::{Between, Last};
 use self::scan::Rule;
@@ -199,6 +199,9 @@ impl Files {
         let Some(log) = self.logs.get_mut(name) else { return };
         for at in 0..log.files.len() {
             let Some(file) = log.files.get_mut(at).filter(|file| file.has_more) else { continue };
+            if let Some(mark) = file.was_refilled() {
+                return self.fill_in(name, at, &Last::Emptied(&mark), now);
+            }
             let before = budget.scanned;
             let taken = file.take(&mut log.lines, budget, &mut self.buffer, false);
             log.is_moved |= budget.scanned < before;
@@ -217,24 +220,30 @@ impl Files {
 
     /// A file lost what had been read of it: the rest may stand in a copy.
     fn truncated(&mut self, name: &str, at: usize, now: Instant) {
+        let file = self.logs.get_mut(name).and_then(|log| log.files.get_mut(at));
+        let Some(file) = file else { return };
+        let mark = file.mark();
+        file.begin();
+        self.fill_in(name, at, &Last::Lost(&mark), now);
+    }
+
+    /// Puts copies that rotation made of a file before that file.
+    fn fill_in(&mut self, name: &str, at: usize, last: &Last<'_>, now: Instant) {
         let elsewhere = self.elsewhere(true);
         let Some(log) = self.logs.get(name) else { return };
-        let Some(file) = log.files.get(at) else { return };
-        let mark = file.mark();
+        let present = log.files.get(at).map(|file| file.id);
         let own = |path: &Path| self.is_log(path);
-        let found = rotation::between(&log.real, &Last::Lost(&mark), Some(file.id), &elsewhere, &own, now);
+        let found = rotation::between(&log.real, last, present, &elsewhere, &own, now);
         let mut found = found.unwrap_or_else(|error| Between {
             gap: Some(format!("its copy cannot be read: {error}")),
             ..Between::default()
         });
-        if let Some(gap) = found.gap.take() {
+        let more = found.has_more.then(|| "it was copied and truncated too often since".into());
+        if let Some(gap) = found.gap.take().or(more) {
             let what = format!("{name} was truncated: {gap}");
             self.told.push(Read::Gap { log: name.into(), what });
         }
         let Some(log) = self.logs.get_mut(name) else { return };
-        if let Some(file) = log.files.get_mut(at) {
-            file.begin();
-        }
         for (offset, mut copy) in found.rest.into_iter().chain(found.whole).enumerate() {
             copy.rotated = Some(now);
             log.files.insert(at + offset, copy);
@@ -259,6 +268,11 @@ impl Files {
                 }
                 let file = log.files.remove(at);
                 log.is_moved = true;
+                // A path that was named as such may come back: what is there then came after this file. Of others, the key goes.
+                let is_named = self.rules.get(log.rule).is_some_and(|rule| !rule.has_wildcards());
+                if is_named && log.files.is_empty() {
+                    log.lost = Some(Mark { is_finished: true, ..file.mark() });
+                }
                 self.hand_over(&name, file);
             }
         }

@@ -23,6 +23,9 @@ pub(super) struct Place {
 pub(super) struct Mark {
     /// Its inode. Device numbers are not kept: they may change from boot to boot.
     pub(super) inode: u64,
+    /// When it was made, in microseconds, where the file system says so: an inode's number is soon given to another file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) born: Option<i64>,
     /// Bytes up to the end of the last line handed on.
     pub(super) at: u64,
     /// When it had been modified, as of the last look: microseconds.
@@ -32,6 +35,12 @@ pub(super) struct Mark {
     /// Whether the place is within a line of which the beginning was handed on, and the rest is left out.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(super) is_skipping: bool,
+    /// When it was truncated, as its time of modification, if nothing has been read of it since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) emptied: Option<i64>,
+    /// Whether it was finished, and only tells what comes after it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(super) is_finished: bool,
     /// Whether it is a copy of what was read elsewhere.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(super) is_copy: bool,

@@ -4,7 +4,7 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use super::fingerprint::{Likeness, Read, TAIL};
 use super::place::Mark;
@@ -62,13 +62,20 @@ pub(super) enum Taken {
 
 /// An open file.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and they come in any combination"
+)]
 pub(super) struct Reading {
     file: File,
     pub(super) id: Id,
+    born: Option<i64>,
     position: u64,
     read: Read,
     is_skipping: bool,
     is_copy: bool,
+    /// When it was truncated, as its time of modification, if nothing has been read of it since.
+    emptied: Option<i64>,
     /// Size and time of modification when it was last looked at.
     looked: (u64, i64),
     /// Whether there may be more to take.
@@ -90,10 +97,12 @@ impl Reading {
         Ok(Reading {
             file,
             id: Id::of(&metadata),
+            born: born(&metadata),
             position: 0,
             read: Read::default(),
             is_skipping: false,
             is_copy: false,
+            emptied: None,
             looked: (0, modified(&metadata)),
             has_more: true,
             is_due: true,
@@ -104,12 +113,14 @@ impl Reading {
     }
 
     /// Goes on from a place, if this is the file it was in.
-    pub(super) fn resume(mut self, mark: &Mark) -> Result<Self, (Self, Likeness)> {
-        let likeness = mark.print.likeness(&self.file, mark.at, mark.inode == self.id.inode);
+    pub(super) fn resume(mut self, mark: &Mark) -> Result<Self, Likeness> {
+        let is_born_then = mark.born.is_none() || self.born.is_none() || mark.born == self.born;
+        let is_same_inode = mark.inode == self.id.inode && is_born_then;
+        let likeness = mark.print.likeness(&self.file, mark.at, is_same_inode);
         let read = Read::before(&self.file, mark.at).filter(|_| likeness == Likeness::Same);
-        let Some(read) = read else { return Err((self, likeness)) };
+        let Some(read) = read else { return Err(likeness) };
         (self.position, self.read) = (mark.at, read);
-        (self.is_skipping, self.is_copy) = (mark.is_skipping, mark.is_copy);
+        (self.is_skipping, self.is_copy, self.emptied) = (mark.is_skipping, mark.is_copy, mark.emptied);
         Ok(self)
     }
 
@@ -146,18 +157,29 @@ impl Reading {
     /// Begins anew: it was truncated.
     pub(super) fn begin(&mut self) {
         (self.position, self.read, self.is_skipping) = (0, Read::default(), false);
-        (self.has_more, self.looked.0) = (true, 0);
+        (self.has_more, self.emptied) = (true, Some(self.looked.1));
+    }
+
+    /// Whether it was written to since it was truncated and read to the end, which is nothing: it may have been copied and
+    /// truncated once more. Asked once a change; gives where reading stood then.
+    pub(super) fn was_refilled(&mut self) -> Option<Mark> {
+        let emptied = self.emptied.filter(|emptied| *emptied != self.looked.1)?;
+        self.emptied = Some(self.looked.1);
+        Some(Mark { modified: emptied, ..self.mark() })
     }
 
     /// Where reading stands.
     pub(super) fn mark(&self) -> Mark {
         Mark {
             inode: self.id.inode,
+            born: self.born,
             at: self.position,
             modified: self.looked.1,
             print: self.read.print(),
             is_skipping: self.is_skipping,
             is_copy: self.is_copy,
+            emptied: self.emptied,
+            is_finished: false,
         }
     }
 
@@ -212,6 +234,7 @@ impl Reading {
             }
             budget.scanned = budget.scanned.saturating_sub(used);
             self.position += used as u64;
+            self.emptied = None;
             self.read.go_on(data.get(..used).unwrap_or_default());
         }
     }
@@ -258,6 +281,11 @@ fn line_of(bytes: &[u8]) -> LogLine {
     let begin = bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len());
     let text = String::from_utf8_lossy(bytes.get(begin..).unwrap_or_default()).into_owned();
     LogLine { text, writer: None, is_cut }
+}
+
+fn born(metadata: &Metadata) -> Option<i64> {
+    let since = metadata.created().ok()?.duration_since(UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_micros()).ok()
 }
 
 fn modified(metadata: &Metadata) -> i64 {

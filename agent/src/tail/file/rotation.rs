@@ -152,11 +152,13 @@ pub(super) enum Last<'a> {
     Open(&'a Mark),
     /// It is not at hand: reading stood here.
     Lost(&'a Mark),
+    /// It was truncated, and nothing read of it since: whatever is newer came after it.
+    Emptied(&'a Mark),
 }
 
 impl Last<'_> {
     fn mark(&self) -> &Mark {
-        let (Last::Open(mark) | Last::Lost(mark)) = self;
+        let (Last::Open(mark) | Last::Lost(mark) | Last::Emptied(mark)) = self;
         mark
     }
 }
@@ -225,12 +227,18 @@ pub(super) fn between(
             found.whole.push(opened);
         }
     }
-    let is_lost = matches!(last, Last::Lost(_)) && found.rest.is_none() && !found.is_elsewhere;
+    let is_lost =
+        matches!(last, Last::Lost(mark) if !mark.is_finished) && found.rest.is_none() && !found.is_elsewhere;
     if found.gap.is_none() && is_lost {
         found.gap = Some(
             "what was read last is no longer there: what it said after that, if anything, is lost".into(),
         );
-    } else if found.gap.is_none() && origin.is_none() && !found.whole.is_empty() && found.rest.is_none() {
+    } else if found.gap.is_none()
+        && origin.is_none()
+        && matches!(last, Last::Open(_))
+        && !found.whole.is_empty()
+        && found.rest.is_none()
+    {
         found.gap =
             Some("it was rotated several times at once, and rotated files may have been removed".into());
     }
@@ -265,6 +273,7 @@ fn origin(
     let mark = match last {
         Last::Open(_) => return Ok(by_inode.map(|sibling| sibling.path.clone()).next()),
         Last::Lost(mark) => *mark,
+        Last::Emptied(_) => return Ok(None),
     };
     let others = siblings.iter().filter(|sibling| sibling.age.is_some() && sibling.inode != mark.inode);
     for sibling in by_inode.chain(others).filter(|sibling| !sibling.is_compressed) {
@@ -276,10 +285,10 @@ fn origin(
         match opened.resume(mark) {
             Ok(rest) => {
                 found.is_elsewhere = is_taken;
-                found.rest = Some(rest).filter(|_| !is_taken);
+                found.rest = Some(rest).filter(|_| !is_taken && !mark.is_finished);
                 return Ok(Some(sibling.path.clone()));
             }
-            Err((_, Likeness::Beginning)) => return Ok(Some(sibling.path.clone())),
+            Err(Likeness::Beginning) => return Ok(Some(sibling.path.clone())),
             Err(_) => {}
         }
     }

@@ -60,7 +60,7 @@ impl Rule {
         format!("pattern {}", self.named)
     }
 
-    fn has_wildcards(&self) -> bool {
+    pub(super) fn has_wildcards(&self) -> bool {
         self.named.contains(['*', '?', '['])
     }
 
@@ -346,6 +346,10 @@ impl Files {
             let what = format!("{key}: {error}");
             return self.trouble(key, what);
         }
+        // The same file, which says something else: it was truncated meanwhile.
+        if log.lost.as_ref().is_some_and(|mark| mark.inode == file.id.inode) {
+            file.begin();
+        }
         if is_first || self.catch_up(key, Some(file.id), now) {
             let Some(log) = self.logs.get_mut(key) else { return };
             log.real = log.path.canonicalize().unwrap_or_else(|_| log.path.clone());
@@ -362,9 +366,9 @@ impl Files {
         others.flat_map(|other| &other.files).any(|other| file.begins_like(other))
     }
 
-    /// Seeks the file in which reading stood, though none is at its path.
+    /// Seeks the file in which reading stood and what came after it, though nothing that is read here is at the log's path.
     fn find_lost(&mut self, key: &str, now: Instant) {
-        if self.logs.get(key).is_some_and(|log| log.lost.is_some()) {
+        if self.logs.get(key).is_some_and(|log| log.lost.is_some() || !log.files.is_empty()) {
             self.catch_up(key, None, now);
         }
     }
@@ -384,11 +388,14 @@ impl Files {
         let Some(log) = self.logs.get_mut(key) else { return false };
         match found {
             Ok(found) => {
-                log.lost = None;
+                let is_waiting = log.lost.as_ref().is_some_and(|mark| mark.is_finished) && present.is_none();
+                if is_waiting && found.whole.is_empty() {
+                    return true;
+                }
+                log.is_moved |= log.lost.take().is_some();
                 for file in found.rest.into_iter().chain(found.whole) {
                     log.add(file, Some(now));
                 }
-                log.is_moved = true;
                 log.is_catching_up = found.has_more;
                 if let Some(gap) = found.gap {
                     self.told.push(Read::Gap { log: key.into(), what: format!("{key}: {gap}") });

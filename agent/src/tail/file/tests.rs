@@ -103,9 +103,10 @@ impl Stand {
             if let Read::Lines(lines) = &read
                 && let Some(cursor) = &lines.cursor
             {
-                match cursor.place.is_empty() {
-                    true => _ = self.stored.remove(&cursor.log),
-                    false => _ = self.stored.insert(cursor.log.clone(), cursor.place.clone()),
+                if cursor.place.is_empty() {
+                    self.stored.remove(&cursor.log);
+                } else {
+                    self.stored.insert(cursor.log.clone(), cursor.place.clone());
                 }
             }
             self.kept.push(read);
@@ -530,5 +531,476 @@ fn files_are_read_through_what_befalls_them() {
         }
         assert_eq!(stand.lines(), *expected, "{name}: gaps {:?}", stand.gaps());
         assert_eq!(stand.gaps().len(), *gaps, "{name}: {:?}", stand.gaps());
+    }
+}
+
+/// How a log is rotated.
+#[derive(Debug, Clone, Copy)]
+struct Rotation {
+    is_copied: bool,
+    is_numbered: bool,
+}
+
+/// A writer of numbered lines whose log is rotated and whose reader is killed.
+struct Numbered {
+    stand: Stand,
+    rotation: Rotation,
+    /// Lines begun.
+    lines: usize,
+    /// Whether the last has no end yet.
+    is_open: bool,
+    rotations: usize,
+    /// Stands for time: the kernel's own has ticks that are too coarse for a test.
+    ticks: u64,
+}
+
+impl Numbered {
+    fn new(pattern: &str, rotation: Rotation) -> Self {
+        let mut stand = Stand::new(&[pattern]);
+        stand.look();
+        let mut log = Numbered { stand, rotation, lines: 0, is_open: false, rotations: 0, ticks: 0 };
+        log.append(1, false);
+        log.look(0);
+        log.kill(4);
+        log
+    }
+
+    fn line(number: usize) -> String {
+        format!("line {number} of a log, which is as long as lines of logs are: more than sixty-four bytes")
+    }
+
+    fn write(&mut self, name: &str, text: &str) {
+        self.stand.append(name, text.as_bytes());
+        self.tick(name);
+    }
+
+    fn tick(&mut self, name: &str) {
+        self.ticks += 1;
+        let time = std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + self.ticks);
+        let file = File::options().write(true).open(self.stand.path(name)).unwrap();
+        file.set_modified(time).unwrap();
+    }
+
+    fn end_line(&mut self, name: &str) {
+        if std::mem::take(&mut self.is_open) {
+            self.write(name, " and its end\n");
+        }
+    }
+
+    fn append(&mut self, lines: usize, opens_one: bool) {
+        self.end_line("app.log");
+        let text: String = (self.lines + 1..=self.lines + lines)
+            .map(|number| Self::line(number) + " and its end\n")
+            .collect();
+        self.write("app.log", &text);
+        self.lines += lines;
+        if opens_one {
+            self.lines += 1;
+            self.is_open = true;
+            self.write("app.log", &Self::line(self.lines));
+        }
+    }
+
+    fn rotate(&mut self) {
+        if !self.stand.path("app.log").exists() {
+            return;
+        }
+        self.rotations += 1;
+        let older = if self.rotation.is_numbered {
+            for number in (1..self.rotations).rev() {
+                self.stand.act_rename(&format!("app.log.{number}"), &format!("app.log.{}", number + 1));
+            }
+            "app.log.1".to_owned()
+        } else {
+            format!("app.log-{:08}", 20_260_000 + self.rotations)
+        };
+        if self.rotation.is_copied {
+            self.end_line("app.log");
+            fs::copy(self.stand.path("app.log"), self.stand.path(&older)).unwrap();
+            self.tick(&older);
+            File::create(self.stand.path("app.log")).unwrap();
+            self.tick("app.log");
+        } else {
+            self.stand.act_rename("app.log", &older);
+            self.end_line(&older);
+        }
+    }
+
+    /// Stores the places of a part of what was told, and begins again from there.
+    fn kill(&mut self, part: usize) {
+        self.stand.store(self.stand.open.len() * part / 4);
+        self.stand.kill();
+    }
+
+    /// Looks once, as a reader does that is not fast enough for all that there is.
+    fn look(&mut self, seconds: u64) {
+        self.stand.now += Duration::from_secs(seconds);
+        let now = self.stand.now;
+        let told = self.stand.files().turn(now, true);
+        self.stand.open.extend(told);
+    }
+
+    /// What was read in the end, and what was written.
+    fn finish(mut self) -> (Vec<String>, Vec<String>, Vec<String>) {
+        self.end_line("app.log");
+        for _ in 0..3 {
+            self.stand.now += Duration::from_secs(9);
+            self.stand.look();
+        }
+        let lines = self.stand.lines();
+        let read = lines.iter().map(|line| line.split_once(": ").unwrap().1.to_owned()).collect();
+        let written = (1..=self.lines).map(|number| Self::line(number) + " and its end").collect();
+        (read, written, self.stand.gaps().into_iter().map(str::to_owned).collect())
+    }
+}
+
+impl Stand {
+    fn act_rename(&self, from: &str, to: &str) {
+        fs::rename(self.path(from), self.path(to)).unwrap();
+    }
+}
+
+/// What happens to a numbered log.
+#[derive(Debug, Clone)]
+enum Fate {
+    Append { lines: usize, opens_one: bool },
+    Rotate,
+    Look { seconds: u64 },
+    Kill { part: usize },
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![
+        4 => (0..5_usize, any::<bool>()).prop_map(|(lines, opens_one)| Fate::Append { lines, opens_one }),
+        3 => Just(Fate::Rotate),
+        3 => (0..7_u64).prop_map(|seconds| Fate::Look { seconds }),
+        2 => (0..5_usize).prop_map(|part| Fate::Kill { part }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_line_comes_once_and_in_order(
+        fates in proptest::collection::vec(fate(), 1..40),
+        is_copied: bool,
+        is_numbered: bool,
+        is_wide: bool,
+    ) {
+        let pattern = if is_wide { "app.log*" } else { "app.log" };
+        let mut log = Numbered::new(pattern, Rotation { is_copied, is_numbered });
+        for fate in &fates {
+            match fate {
+                Fate::Append { lines, opens_one } => log.append(*lines, *opens_one),
+                Fate::Rotate => log.rotate(),
+                Fate::Look { seconds } => log.look(*seconds),
+                Fate::Kill { part } => log.kill(*part),
+            }
+        }
+        let (mut read, mut written, gaps) = log.finish();
+        // Logs of their own have an order of their own.
+        if is_wide {
+            read.sort();
+            written.sort();
+        }
+        prop_assert_eq!(read, written);
+        prop_assert_eq!(gaps, Vec::<String>::new());
+    }
+}
+
+/// A thousand rotations, the reader killed at random: the short form of `tests/load/tailing.sh`.
+#[test]
+fn a_thousand_rotations_and_a_reader_that_is_killed() {
+    let mut random = fastrand::Rng::with_seed(5);
+    let mut log = Numbered::new("app.log", Rotation { is_copied: false, is_numbered: false });
+    for _ in 0..1000 {
+        log.append(random.usize(0..20), random.bool());
+        match random.u8(0..10) {
+            0 => log.kill(random.usize(0..5)),
+            1..6 => log.look(random.u64(0..3)),
+            _ => {}
+        }
+        log.rotate();
+        // Where nothing is removed, looking for a file among all that there were would be what takes the time.
+        if log.rotations.is_multiple_of(50) {
+            log.look(9);
+            log.stand.look();
+            log.look(9);
+            log.stand.look();
+            log.stand.store(log.stand.open.len());
+            for number in (log.rotations.saturating_sub(100)..log.rotations.saturating_sub(5)).rev() {
+                let _ = fs::remove_file(log.stand.path(&format!("app.log-{:08}", 20_260_000 + number)));
+            }
+        }
+    }
+    let (read, written, gaps) = log.finish();
+    assert!(written.len() > 5000, "{}", written.len());
+    assert!(read == written, "{} lines of {}", read.len(), written.len());
+    assert_eq!(gaps, Vec::<String>::new());
+}
+
+#[test]
+fn long_lines_are_cut_and_what_is_behind_them_is_read() {
+    // The length of the first line, with its end, and whether it is cut.
+    for (length, is_cut) in
+        [(LINE, false), (LINE + 1, true), (LINE + 2, true), (3 * LINE, true), (100 << 20, true)]
+    {
+        for end in ["\n", "\r\n"] {
+            let mut stand = Stand::new(APP);
+            stand.look();
+            let mut text = vec![b'x'; length];
+            text.extend_from_slice(end.as_bytes());
+            text.extend_from_slice(b"next\n");
+            stand.append("app.log", &text);
+            stand.look();
+            let cut = if is_cut { "~" } else { "" };
+            let first = format!("app.log: {}{cut}", "x".repeat(length.min(LINE)));
+            assert!(stand.lines() == [first, "app.log: next".to_owned()], "{length} {end:?}");
+        }
+    }
+}
+
+#[test]
+fn the_rest_of_a_cut_line_is_left_out_after_a_restart_too() {
+    let mut stand = Stand::new(APP);
+    stand.look();
+    stand.append("app.log", &vec![b'x'; 2 * LINE]);
+    stand.look();
+    stand.store(stand.open.len());
+    stand.kill();
+    stand.append("app.log", b"rest\nnext\n");
+    stand.look();
+    let lines = stand.lines();
+    assert_eq!(lines.len(), 2);
+    assert_eq!(lines[1], "app.log: next");
+}
+
+#[test]
+fn a_file_of_any_bytes_is_lines_of_bounded_length() {
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut stand = Stand::new(APP);
+    stand.look();
+    let bytes: Vec<u8> =
+        (0..1 << 20).map(|_| random.u8(..)).map(|byte| if byte == b'\n' { 0 } else { byte }).collect();
+    stand.append("app.log", &bytes);
+    stand.append("app.log", b"\nnext\n");
+    stand.look();
+    let lines = stand.lines();
+    assert_eq!(lines.len(), 2);
+    assert!(lines[0].len() <= 3 * LINE + 20 && lines[0].ends_with('~'));
+    assert_eq!(lines[1], "app.log: next");
+}
+
+#[test]
+fn a_busy_log_does_not_keep_others_waiting() {
+    let mut stand = Stand::new(&["*.log"]);
+    stand.look();
+    stand.append("busy.log", "a line\n".repeat(50 * BATCH_LINES).as_bytes());
+    for quiet in 0..20 {
+        stand.append(&format!("quiet-{quiet}.log"), b"1\n");
+    }
+    let now = stand.now;
+    let told = stand.files().turn(now, true);
+    let batches: Vec<_> = told
+        .iter()
+        .filter_map(|read| if let Read::Lines(lines) = read { Some(lines) } else { None })
+        .collect();
+    assert_eq!(
+        batches.iter().filter(|batch| batch.log.contains("quiet") && batch.lines.len() == 1).count(),
+        20
+    );
+    assert_eq!(batches.iter().map(|batch| batch.lines.len()).sum::<usize>(), BATCH_LINES);
+    assert!(batches.iter().all(|batch| batch.is_behind == (&*batch.log == "/log/busy.log")));
+    // Each further turn gives no more than a batch, and all of them everything.
+    for _ in 0..50 {
+        let told = stand.files().turn(now, false);
+        let lines = told.iter().map(|read| if let Read::Lines(lines) = read { lines.lines.len() } else { 0 });
+        assert!(lines.sum::<usize>() <= BATCH_LINES);
+        stand.open.extend(told);
+    }
+    assert_eq!(stand.lines().len() + BATCH_LINES, 50 * BATCH_LINES + 20);
+}
+
+#[test]
+fn more_files_than_may_be_open_are_told() {
+    let mut stand = Stand::new(&["*.log"]);
+    for number in 0..1000 {
+        stand.append(&format!("{number}.log"), b"");
+    }
+    stand.look();
+    assert_eq!(stand.files().logs.len(), super::MOST_LOGS);
+    let troubles = stand.troubles();
+    assert_eq!(troubles.len(), 1);
+    assert!(
+        troubles[0].starts_with(
+            "at most 400 files are read: left out are those modified longest ago, 600 of /log/*.log"
+        ),
+        "{troubles:?}"
+    );
+    for number in 0..1000 {
+        let _ = fs::remove_file(stand.path(&format!("{number}.log")));
+    }
+    stand.now += Duration::from_secs(9);
+    stand.look();
+    stand.now += Duration::from_secs(9);
+    stand.look();
+    assert_eq!(stand.troubles()[1..], ["well: files"]);
+    stand.store(stand.open.len());
+    assert_eq!(
+        stand.stored.keys().collect::<Vec<_>>(),
+        ["pattern /log/*.log"],
+        "keys of files that are gone"
+    );
+}
+
+#[test]
+fn keys_do_not_grow_with_rotation() {
+    for pattern in ["app.log", "*.log"] {
+        let mut log = Numbered::new(pattern, Rotation { is_copied: false, is_numbered: true });
+        for _ in 0..30 {
+            log.append(3, false);
+            log.look(2);
+            log.rotate();
+        }
+        log.append(1, false);
+        log.look(9);
+        log.look(9);
+        log.stand.store(log.stand.open.len());
+        let mut keys: Vec<_> = log.stand.stored.keys().cloned().collect();
+        keys.sort();
+        assert_eq!(keys, ["/log/app.log".to_owned(), format!("pattern /log/{pattern}")]);
+        assert!(log.stand.stored["/log/app.log"].len() < 300);
+    }
+}
+
+#[test]
+fn an_inode_that_went_to_a_new_file_is_not_read_on() {
+    // What tells it: what the file says, or when it was made where the place is at the beginning of it.
+    for (before, knows_birth) in [("1\n2\n", false), ("1\n2\n", true), ("", true)] {
+        let mut stand = Stand::new(APP);
+        stand.look();
+        stand.append("app.log", before.as_bytes());
+        stand.look();
+        stand.store(stand.open.len());
+        stand.kill();
+        fs::remove_file(stand.path("app.log")).unwrap();
+        let read = stand.lines().len();
+        // One rotated file too: that of the place, if numbers were all that counts.
+        stand.append("app.log.1", b"old\n");
+        stand.append("app.log", b"3\n4\n5\n6\n");
+        let inode = |name| std::os::unix::fs::MetadataExt::ino(&fs::metadata(stand.path(name)).unwrap());
+        let named = if before.is_empty() { inode("app.log.1") } else { inode("app.log") };
+        File::options()
+            .write(true)
+            .open(stand.path("app.log.1"))
+            .unwrap()
+            .set_modified(std::time::UNIX_EPOCH)
+            .unwrap();
+        let place = stand.stored.get_mut("/log/app.log").unwrap();
+        let mut changed: serde_json::Value = serde_json::from_slice(place).unwrap();
+        changed["files"][0]["inode"] = named.into();
+        changed["files"][0]["born"] = if knows_birth { 7.into() } else { serde_json::Value::Null };
+        *place = changed.to_string().into_bytes();
+        stand.look();
+        assert_eq!(
+            stand.lines()[read..],
+            ["app.log: 3", "app.log: 4", "app.log: 5", "app.log: 6"],
+            "{before:?}"
+        );
+        assert_eq!(stand.gaps().len(), 1, "{before:?}");
+    }
+}
+
+#[test]
+fn stored_places_that_are_not_understood_begin_at_the_end() {
+    for place in ["", "{", "{\"v\":2,\"files\":[]}", "[]"] {
+        let mut stand = Stand::new(APP);
+        stand.append("app.log", b"1\n");
+        stand.stored.insert("/log/app.log".into(), place.into());
+        stand.look();
+        stand.append("app.log", b"2\n");
+        stand.look();
+        assert_eq!((stand.lines(), stand.gaps().len()), (vec!["app.log: 2".to_owned()], 1), "{place:?}");
+    }
+}
+
+#[test]
+fn what_may_not_be_read_is_told_with_its_cure_and_read_when_it_may() {
+    let mut stand = Stand::new(APP);
+    fs::create_dir(stand.root.path().join("etc")).unwrap();
+    fs::write(stand.root.path().join("etc/passwd"), "vpcwatch:x:65534:65534::/:/bin/false\n").unwrap();
+    fs::write(stand.root.path().join("etc/group"), "root:x:0:\nadm:x:4:syslog\n").unwrap();
+    stand.append("app.log", b"1\n");
+    let chmod = |path: PathBuf, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    for path in [stand.root.path().to_owned(), stand.path(""), stand.path("app.log")] {
+        chmod(path, 0o755);
+    }
+    if !rustix::process::geteuid().is_root() {
+        return; // Files of others, and their groups, are made by root alone.
+    }
+    std::os::unix::fs::chown(stand.path("app.log"), None, Some(4)).unwrap();
+    let path = stand.path("app.log");
+    let as_nobody = |stand: &mut Stand| {
+        std::thread::scope(|scope| {
+            let look = || {
+                rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(65534)).unwrap();
+                stand.now += Duration::from_secs(1);
+                stand.look();
+            };
+            scope.spawn(look).join().unwrap();
+        });
+    };
+    for mode in [0o640, 0o600, 0o644] {
+        chmod(path.clone(), mode);
+        as_nobody(&mut stand);
+    }
+    chmod(stand.path(""), 0o700);
+    as_nobody(&mut stand);
+    chmod(stand.path(""), 0o755);
+    stand.append("app.log", b"2\n");
+    as_nobody(&mut stand);
+    let acl = "setfacl -m u:vpcwatch:r /log/app.log, and again in logrotate's postrotate, for each new file comes without it";
+    let expected = [
+        format!(
+            "/log/app.log is readable by group adm only: usermod -a -G adm vpcwatch and restart, or {acl}"
+        ),
+        format!("/log/app.log is readable by its owner only, not by vpcwatch: {acl}"),
+        "well: /log/app.log".to_owned(),
+        "/log/app.log is in /log, which vpcwatch may not enter: setfacl -m u:vpcwatch:x /log".to_owned(),
+        "well: /log/app.log".to_owned(),
+    ];
+    assert_eq!(stand.troubles(), expected);
+    assert_eq!(stand.lines(), ["app.log: 2"], "from the end: it was there at first");
+}
+
+#[test]
+fn a_path_where_nothing_is_is_told_after_a_while() {
+    let mut stand = Stand::new(APP);
+    for _ in 0..3 {
+        stand.look();
+        stand.now += Duration::from_secs(6);
+    }
+    assert_eq!(stand.troubles(), ["/log/app.log is not there; it is read when it appears"]);
+    stand.append("app.log", b"1\n");
+    stand.look();
+    assert_eq!(stand.troubles()[1..], ["well: /log/app.log"]);
+    assert_eq!(stand.lines(), ["app.log: 1"]);
+}
+
+#[test]
+fn a_reader_with_patience_is_woken() {
+    let mut stand = Stand::new(&["*.log"]);
+    while !stand.files().read(Duration::ZERO).is_empty() {}
+    let folder = stand.path("");
+    let files = stand.files();
+    for text in ["1\n", "2\n"] {
+        let mut file = File::options().append(true).create(true).open(folder.join("new.log")).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        // Far longer than it takes, far shorter than the time after which everything is looked at anyhow would be if it slept.
+        let begun = Instant::now();
+        let told = files.read(Duration::from_mins(1));
+        assert!(told.iter().any(|read| matches!(read, Read::Lines(lines) if lines.lines.len() == 1)));
+        assert!(begun.elapsed() < Duration::from_secs(50));
     }
 }

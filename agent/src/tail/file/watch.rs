@@ -58,17 +58,14 @@ impl Watch {
         let mut are_all = true;
         for folder in wanted {
             // Asked for each time: the folder of that name may be another one.
-            match add_watch(inotify, folder, names | itself) {
-                Ok(watch) => {
-                    let before = self.folders.insert(folder.clone(), watch);
-                    if let Some(before) = before.filter(|before| *before != watch) {
-                        let _ = remove_watch(inotify, before);
-                    }
+            if let Ok(watch) = add_watch(inotify, folder, names | itself) {
+                let before = self.folders.insert(folder.clone(), watch);
+                if let Some(before) = before.filter(|before| *before != watch) {
+                    let _ = remove_watch(inotify, before);
                 }
-                Err(_) => {
-                    self.folders.remove(folder);
-                    are_all = false;
-                }
+            } else {
+                self.folders.remove(folder);
+                are_all = false;
             }
         }
         are_all
