@@ -76,6 +76,10 @@ mod tests {
                     "warning: unknown[192.0.2.4]: SASL LOGIN authentication failed: Connection lost to authentication server",
                     "none",
                 ),
+                (
+                    "warning: non-SMTP command from unknown[192.0.2.4]: SASL LOGIN authentication failed: y",
+                    "none",
+                ),
                 ("warning: unknown[192.0.2.4]: SASL LOGIN authentication aborted", "none"),
                 (
                     "4Fx1c2z9Q: client=desk.example.org[192.0.2.4], sasl_method=PLAIN, sasl_username=ann",
