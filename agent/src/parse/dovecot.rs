@@ -37,12 +37,13 @@ fn speaker(text: &str) -> Option<(Speaker, &str)> {
         if first.ends_with("-login:") {
             return Some((Speaker::Login, behind));
         }
+        let is_detailed = first.starts_with("auth(") || first.starts_with("auth-worker(");
         if matches!(first, "auth:" | "auth-worker:")
-            || (first.starts_with("auth-worker(") && first.ends_with("):"))
+            || (is_detailed && first.ends_with("):") && !first.contains(','))
         {
             return Some((Speaker::Auth, behind));
         }
-        if first.starts_with("auth(") || first.starts_with("auth-worker(") {
+        if is_detailed {
             return Some((Speaker::Auth, rest));
         }
         rest = behind;
@@ -104,11 +105,16 @@ fn attempt(said: &str) -> Option<Told<'_>> {
     let told =
         PASSWORDS.iter().fold(said, |said, mark| said.split_once(mark).map_or(said, |(before, _)| before));
     let (subject, reason) = behind_subject(told)?;
-    let is_known_user = match reason {
-        "unknown user" => Some(false),
-        "Password mismatch" | "password mismatch" => Some(true),
-        _ if reason.starts_with("pam_authenticate() failed: ") => None,
-        _ => return None,
+    let is_known_user = if reason.starts_with("unknown user") {
+        Some(false)
+    } else if reason.starts_with("Password mismatch") || reason.starts_with("password mismatch") {
+        Some(true)
+    } else if reason.starts_with("pam_authenticate() failed: ")
+        || reason.eq_ignore_ascii_case("invalid credentials")
+    {
+        None
+    } else {
+        return None;
     };
     let (user, source) = subject_of(subject)?;
     Some(
@@ -205,6 +211,11 @@ mod tests {
                     "auth: pam(x,198.51.100.7): unknown user,192.0.2.4): pam_authenticate() failed: Authentication failure",
                     "failure 192.0.2.4 x,198.51.100.7): unknown user",
                 ),
+                (
+                    "auth(default): pam(ann,192.0.2.4): pam_authenticate() failed: Authentication failure (password mismatch?)",
+                    "failure 192.0.2.4 ann",
+                ),
+                ("auth: ldap(ann,192.0.2.4,<abc>): invalid credentials", "failure 192.0.2.4 ann"),
                 ("auth: ldap(ann,192.0.2.4): ldap_bind() failed: Can't contact LDAP server", "none"),
                 ("imap(ann)<8><abc>: Disconnected: Logged out in=1 out=2", "none"),
                 (

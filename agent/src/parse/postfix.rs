@@ -18,6 +18,9 @@ fn failure(warning: &str) -> Option<Told<'_>> {
     let (client, said) = warning.split_once(": SASL ")?;
     let (source, port) = client_of(client)?;
     let (method, reason) = said.split_once(" authentication failed")?;
+    if reason.starts_with(": Connection lost to authentication server") {
+        return None;
+    }
     let user =
         reason.split_once(", sasl_username=").map(|(_, user)| user).filter(|&user| user != "(unavailable)");
     Some(Told { port, method: Some(method.into()), ..Told::failure("postfix.sasl", source) }.of(user))
@@ -67,6 +70,14 @@ mod tests {
                 ),
                 (
                     "warning: non-SMTP command from unknown[192.0.2.4]: x[198.51.100.7]: SASL LOGIN authentication failed: y",
+                    "none",
+                ),
+                (
+                    "warning: unknown[192.0.2.4]: SASL LOGIN authentication failed: Connection lost to authentication server",
+                    "none",
+                ),
+                (
+                    "warning: non-SMTP command from unknown[192.0.2.4]: SASL LOGIN authentication failed: y",
                     "none",
                 ),
                 ("warning: unknown[192.0.2.4]: SASL LOGIN authentication aborted", "none"),

@@ -75,7 +75,9 @@ fn client(prefix: &str, user: &str) -> (Option<IpAddr>, Option<u16>) {
         return endpoint(client);
     }
     let (mut found, before) = ((None, None), before_user(prefix, user));
-    for word in before.split([' ', ',', '|', '=', ';']).filter(|word| word.contains(['.', ':'])) {
+    for word in
+        before.split([' ', ',', '|', '=', ';', '{', '}', '<', '>']).filter(|word| word.contains(['.', ':']))
+    {
         let client = endpoint_in(word);
         if client.0.is_some() {
             if found.0.is_some() {
@@ -138,6 +140,10 @@ mod tests {
         super::super::tables::check(
             super::read,
             &[
+                (
+                    "2026-06-08 09:08:53.250 UTC {192.0.2.4} [147] ann@shop FATAL:  password authentication failed for user \"ann\"",
+                    "failure 192.0.2.4 ann",
+                ),
                 (
                     "2026-06-08 09:08:53.250 UTC [147] 192.0.2.4 ann@shop FATAL:  password authentication failed for user \"ann\"",
                     "failure 192.0.2.4 ann",

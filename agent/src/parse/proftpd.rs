@@ -16,12 +16,13 @@ pub(super) fn read<'a>(message: &Message<'a>) -> Result<Told<'a>, &'static str> 
     Ok(told)
 }
 
-/// `HOST (NAME[A])` and what stands behind it.
+/// `HOST (NAME[A])` and what stands behind it. In its own log `time host proftpd[8] ` stands before that.
 fn session(text: &str) -> Option<(Option<IpAddr>, &str)> {
     let (client, rest) = text.split_once("])")?;
     let (head, client) = client.split_once('(')?;
     let host = head.strip_suffix(' ')?;
-    if !host.ends_with(|last: char| last.is_alphanumeric()) || host.contains(['"', '\'', '=', '<', '@', ';'])
+    if !host.ends_with(|last: char| last.is_alphanumeric())
+        || (host.contains(' ') && !host.contains(" proftpd["))
     {
         return None;
     }
@@ -35,7 +36,7 @@ fn session(text: &str) -> Option<(Option<IpAddr>, &str)> {
 }
 
 fn login(said: &str, source: Option<IpAddr>) -> Option<Told<'_>> {
-    if said == "SECURITY VIOLATION: Root login attempted" {
+    if said.trim_end_matches('.').eq_ignore_ascii_case("SECURITY VIOLATION: root login attempted") {
         return Some(Told::failure("proftpd.root", source).of(Some("root")));
     }
     let named = said.strip_prefix("USER ").or_else(|| said.strip_prefix("ANON "));
@@ -107,6 +108,11 @@ mod tests {
                     "ftp (192.0.2.4[192.0.2.4]) - SECURITY VIOLATION: Root login attempted",
                     "failure 192.0.2.4 root",
                 ),
+                (
+                    "ftp (192.0.2.4[192.0.2.4]) - SECURITY VIOLATION: root login attempted.",
+                    "failure 192.0.2.4 root",
+                ),
+                ("2026-06-08 UTC [8] 192.0.2.4 (x[198.51.100.7]) - no such user 'x'", "none"),
                 ("ftp (192.0.2.4[192.0.2.4]) - FTP session opened.", "none"),
                 (
                     "ftp (192.0.2.4[192.0.2.4]) - Maximum login attempts (3) exceeded, connection refused",

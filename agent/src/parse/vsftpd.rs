@@ -85,7 +85,7 @@ fn anonymous(said: &str) -> Option<Told<'_>> {
     Some(Told { outcome, ..Told::failure("vsftpd.anonymous", source) }.of(Some(user)))
 }
 
-/// `[U] FAIL LOGIN: Client "A"`, and nothing behind it.
+/// `[U] FAIL LOGIN: Client "A"`, and behind it nothing but a reason of vsftpd's: `, "User is not in the allow user list."`.
 fn named(said: &str) -> Option<Told<'_>> {
     let (before, client) = said.strip_suffix('"')?.rsplit_once(CLIENT)?;
     let (user, outcome) = match (before.strip_suffix(" FAIL LOGIN"), before.strip_suffix(" OK LOGIN")) {
@@ -93,6 +93,7 @@ fn named(said: &str) -> Option<Told<'_>> {
         (None, Some(user)) => (user, Outcome::Success),
         (None, None) => return None,
     };
+    let client = client.split_once("\", \"").map_or(client, |(client, _reason)| client);
     let user = user
         .strip_prefix('[')
         .and_then(|user| user.strip_suffix(']'))
@@ -151,6 +152,10 @@ mod tests {
                 ("[ann] OK MKDIR: Client \"192.0.2.4\", \"/x] FAIL LOGIN: Client \"198.51.100.7\"", "none"),
                 (
                     "pam_unix(vsftpd:auth): authentication failure; logname= uid=0 euid=0 tty=ftp ruser=ann rhost=192.0.2.4",
+                    "failure 192.0.2.4 ann",
+                ),
+                (
+                    "[ann] FAIL LOGIN: Client \"192.0.2.4\", \"User is not in the allow user list.\"",
                     "failure 192.0.2.4 ann",
                 ),
                 ("[ann] FAIL LOGIN: Client \"desk.example.org\"", "failure - ann"),
