@@ -9,6 +9,7 @@ pub mod frames;
 pub mod golden;
 pub mod http;
 pub mod kernel;
+pub mod login_scenes;
 pub mod namespace;
 pub mod packets;
 pub mod recording;

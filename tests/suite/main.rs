@@ -15,6 +15,7 @@ mod documents;
 mod fakes;
 mod floods;
 mod invariants;
+mod logins;
 mod moto;
 mod recordings;
 mod roots;

@@ -123,7 +123,7 @@ pub(super) struct Campaign {
     pub(super) severity: Severity,
     pub(super) verdict: Verdict,
     pub(super) marks: Vec<Mark>,
-    first: Second,
+    pub(super) first: Second,
     pub(super) last: Second,
     told: Second,
     attempts: u64,
@@ -281,9 +281,14 @@ impl Campaign {
         self.distinct_users.insert(user);
     }
 
-    /// Whether every address that is remembered is of that kind.
-    pub(super) fn all_sources(&self, is: impl Fn(SourceKey) -> bool) -> bool {
-        self.sources.top().iter().all(|(source, _)| is(*source))
+    pub(super) fn attempts(&self) -> u64 {
+        self.attempts
+    }
+
+    /// Whether most addresses of those that are remembered are of that kind.
+    pub(super) fn comes_from(&self, is: impl Fn(SourceKey) -> bool) -> bool {
+        let sources = self.sources.top();
+        sources.iter().filter(|(source, _)| is(*source)).count() * 4 > sources.len() * 3
     }
 
     /// Whether it is of this service, by whose lines' times it may close.

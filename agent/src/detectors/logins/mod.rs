@@ -26,8 +26,6 @@ mod patterns;
 mod regulars;
 mod several;
 mod targets;
-#[cfg(test)]
-mod tests;
 mod tide;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -529,8 +527,8 @@ impl Logins {
 
     /// Whether a success follows guessing of the same address, or of many on the same user.
     fn after_guessing(&self, login: &Login, part: Part) -> Option<Campaign> {
-        let own = self.open.get(&Key::Source(part.source)).map(|campaign| campaign.pattern);
-        if own == Some(Pattern::RepeatedFailureInternal) {
+        let own = self.open.get(&Key::Source(part.source));
+        if own.is_some_and(|own| own.pattern == Pattern::RepeatedFailureInternal) {
             return None;
         }
         let key = Key::Success(part.source);
@@ -541,9 +539,11 @@ impl Logins {
             patterns::before_success(&guesser.attempts, part.at, limits, guesser.around(part.at))
         });
         if let Some((before, first)) = of_same.filter(|_| !(is_by_key(login) && self.is_regular(part))) {
+            let first = own.map_or(first, |own| own.first.min(first));
             let mut campaign = Campaign::new(Pattern::SuccessAfterFailures, key, name, first, part.at);
             campaign.verdict = Verdict::SameAddress;
-            campaign.before = before as u64;
+            // Of a long attack only the last attempts are remembered; its finding counted all.
+            campaign.before = own.map_or(0, Campaign::attempts).max(before as u64);
             return Some(campaign);
         }
         let before = self.as_stranger(login, part)?;
@@ -567,7 +567,7 @@ impl Logins {
         let attack = of_user.or_else(|| self.open.get(&Key::Everybody))?;
         let is_at_home = self.regulars.knows(part.source, part.user, part.at)
             || self.regulars.knows_network(part.source, part.at)
-            || (is_private(part.source) && attack.all_sources(|source| !is_private(source)));
+            || (is_private(part.source) && attack.comes_from(|source| !is_private(source)));
         if is_by_key(login) || is_at_home {
             return None;
         }

@@ -106,8 +106,8 @@ pub(super) struct Circumstances {
 /// The pattern that the attempts up to `now` make, and when its first attempt was.
 ///
 /// What is a spray and a brute force at once (six users tried once each within a minute) is a spray. While two attempts in
-/// three are on a user of their own, a spray may be in the making: then a brute force is told with the next attempt that
-/// is not.
+/// three are on a user of their own, or it goes from user to user with up to three attempts each, a spray may be in the
+/// making: then a brute force is told with the next attempt that is not.
 pub(super) fn judge(
     attempts: &[Attempt],
     now: Second,
@@ -138,8 +138,17 @@ fn fast(attempts: &[Attempt], now: Second, limits: Limits, around: Circumstances
     if in_a_minute < limits.minute && is_broken_job(recent, around) {
         return Some((Kind::RepeatedFailureInternal, first));
     }
-    let may_become_spray = users * 3 >= recent.len() * 2 && recent.len() < limits.minute * 2;
-    (!may_become_spray).then_some((Kind::BruteForce, first))
+    let may_become_spray = users * 3 >= recent.len() * 2 || (users > 1 && goes_from_user_to_user(recent));
+    let is_early = recent.len() < limits.users * 3 && recent.len() < limits.minute * 3;
+    (!may_become_spray || !is_early).then_some((Kind::BruteForce, first))
+}
+
+/// Whether each user is tried up to three times in a row, and never again.
+fn goes_from_user_to_user(attempts: &[Attempt]) -> bool {
+    let mut tried = BTreeSet::new();
+    attempts
+        .chunk_by(|one, next| one.user == next.user)
+        .all(|run| run.len() <= 3 && run.first().is_some_and(|attempt| tried.insert(attempt.user)))
 }
 
 fn slow(attempts: &[Attempt], now: Second, limits: Limits, around: Circumstances) -> Option<(Kind, Second)> {

@@ -81,11 +81,11 @@ impl HalfHour {
         current.users |= 1 << (user >> 26);
     }
 
-    /// Attempts on one user, on the average.
-    fn a_user(self) -> f64 {
+    /// Attempts on one other user, on the average, if so many were on one.
+    fn on_others(self, own: u32) -> f64 {
         let empty = f64::from(self.users.count_zeros()).max(0.5);
-        let users = (64.0 * (64.0 / empty).ln()).max(1.0);
-        f64::from(self.attempts) / users
+        let users = 64.0 * (64.0 / empty).ln() - 1.0;
+        if users < 0.5 { 0.0 } else { f64::from(self.attempts.saturating_sub(own)) / users.max(1.0) }
     }
 }
 
@@ -214,12 +214,11 @@ impl Target {
     fn aim(&self, now: Second, least: usize, crowd: [HalfHour; 2]) -> Option<Aim> {
         let within = |half: &&HalfHour| half.number.abs_diff(now / (HOUR / 2)) <= 1;
         let hour: u32 = self.halves.iter().filter(within).map(|half| half.attempts).sum();
-        let others: f64 = crowd.iter().filter(within).map(|half| half.a_user()).sum();
-        let usual = self.usual.max(others);
-        let is_much = f64::from(hour) >= TIMES_USUAL * usual;
-        // One user alone is no crowd to be compared with.
-        let is_alone = f64::from(hour) >= TIMES_USUAL * self.usual
-            && crowd.iter().filter(within).map(|half| half.users).fold(0, |a, b| a | b).count_ones() <= 2;
+        let own = |number: u32| {
+            self.halves.iter().find(|half| half.number == number).map_or(0, |half| half.attempts)
+        };
+        let others: f64 = crowd.iter().filter(within).map(|half| half.on_others(own(half.number))).sum();
+        let is_much = f64::from(hour) >= TIMES_USUAL * self.usual.max(others);
         if usize::try_from(hour).unwrap_or(usize::MAX) < least && !self.is_open {
             return None;
         }
@@ -227,7 +226,7 @@ impl Target {
             self.attempts.iter().filter(|(at, _)| now.abs_diff(*at) < HOUR).copied().collect();
         let first = recent.first()?.0;
         let sources = recent.iter().map(|(_, source)| *source).collect::<BTreeSet<_>>().len();
-        let is_attack = sources >= least && (is_much || is_alone);
+        let is_attack = sources >= least && is_much;
         Some(Aim { first, sources, usual: self.usual, is_attack })
     }
 

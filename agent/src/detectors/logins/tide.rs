@@ -8,9 +8,9 @@ use super::several::{Several, Tally};
 use crate::detectors::baseline::Baseline;
 
 const WINDOW: Second = 5 * 60;
-/// Windows running that make an attack.
-const RUNNING: u32 = 3;
-/// Attempts of a window that are no attack, and deviations above what is usual.
+/// Attempts of a window that are no attack, and deviations above what is usual. Three windows running make an attack, if
+/// together they have three times that, and each at least half of it: of attempts that come by chance, twice as often as
+/// the limit, one window in sixty is below it, and would put the finding off for a quarter of an hour.
 const LEAST: f64 = 10.0;
 const DEVIATIONS: f64 = 6.0;
 /// Addresses an attempt.
@@ -28,8 +28,8 @@ pub(super) struct Tide {
     users: Several,
     tried: Tally<u32>,
     is_high: bool,
-    /// High windows running before this one, and when the first attempt in them was.
-    running: u32,
+    /// Attempts of the high windows running before this one, two at most, and when the first attempt in them was.
+    before: Vec<u32>,
     began: Second,
     baseline: Baseline,
     pub(super) is_open: bool,
@@ -63,33 +63,36 @@ impl Tide {
             self.tried.add(user, times);
         }
         self.is_high |= self.is_high_now();
-        let began = if self.running > 0 { self.began } else { self.first };
+        let together = self.before.iter().sum::<u32>().saturating_add(self.attempts);
+        let began = if !self.before.is_empty() { self.began } else { self.first };
         Level {
             began,
             attempts: self.attempts,
             usual: self.baseline.mean(),
             is_high: self.is_high,
-            is_attack: self.is_high && self.running + 1 >= RUNNING,
+            is_attack: self.is_high && self.before.len() == 2 && f64::from(together) > 3.0 * self.limit(),
         }
     }
 
     /// Its finding is over: the next attack begins anew.
     pub(super) fn close(&mut self) {
-        (self.is_open, self.running, self.is_high) = (false, 0, false);
+        (self.is_open, self.is_high) = (false, false);
+        self.before.clear();
     }
 
     #[expect(clippy::cast_precision_loss, reason = "counts of five minutes")]
     fn is_high_now(&self) -> bool {
-        let usual = if self.baseline.is_learned() {
-            self.baseline.mean() + DEVIATIONS * self.baseline.deviation()
-        } else {
-            0.0
-        };
         let attempts = f64::from(self.attempts);
         // A log without users tells of none; on one user it is another pattern.
         let users = self.users.count();
         let is_on_many = users == 0 || (users >= 3 && self.tried.most().saturating_mul(2) <= self.attempts);
-        attempts > LEAST.max(usual) && self.sources.count() as f64 >= SPREAD * attempts && is_on_many
+        attempts > self.limit() / 2.0 && self.sources.count() as f64 >= SPREAD * attempts && is_on_many
+    }
+
+    /// Attempts of a window that are no attack.
+    fn limit(&self) -> f64 {
+        let usual = self.baseline.mean() + DEVIATIONS * self.baseline.deviation();
+        if self.baseline.is_learned() { usual.max(LEAST) } else { LEAST }
     }
 
     fn roll(&mut self, now: Second) {
@@ -100,14 +103,17 @@ impl Tide {
         }
         let (is_first, is_next) = (self.number == 0, number == self.number.wrapping_add(1));
         if is_next && self.is_high {
-            if self.running == 0 {
+            if self.before.is_empty() {
                 self.began = self.first;
             }
-            self.running += 1;
+            let old = self.before.len().saturating_sub(1);
+            self.before.drain(..old);
+            self.before.push(self.attempts);
         } else {
-            self.running = 0;
+            self.before.clear();
         }
-        if !is_first && !self.is_open && !self.is_high {
+        let is_usual = !self.is_high || f64::from(self.attempts) <= self.limit();
+        if !is_first && !self.is_open && is_usual {
             self.baseline.learn(f64::from(self.attempts));
             let empty = number.saturating_sub(self.number).saturating_sub(1).min(SILENCE);
             (0..empty).for_each(|_| self.baseline.learn(0.0));
