@@ -11,6 +11,7 @@ pub mod golden;
 pub mod guest;
 pub mod http;
 pub mod kernel;
+pub mod login_scenes;
 pub mod namespace;
 pub mod packets;
 pub mod recording;

@@ -17,6 +17,7 @@ mod fakes;
 mod floods;
 mod guest;
 mod invariants;
+mod login_patterns;
 mod logins;
 mod moto;
 mod recordings;

@@ -10,7 +10,7 @@ use siphasher::sip::SipHasher13;
 /// What a hash is for: each purpose has a function of its own, so that two sketches of one seed tell nothing of
 /// each other.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Purpose {
+pub(in crate::detectors) enum Purpose {
     Distinct = 1,
     HeavyHitters = 2,
     Collisions = 3,
@@ -18,27 +18,29 @@ pub(super) enum Purpose {
     Scanners = 5,
     ScannerDraw = 6,
     KnownSources = 7,
+    Logins = 8,
+    LoginDraw = 9,
 }
 
 /// A keyed hash function; builds the hashers of tables too.
 #[derive(Clone, Copy)]
-pub(super) struct KeyedHash {
+pub(in crate::detectors) struct KeyedHash {
     seed: u64,
     purpose: Purpose,
 }
 
 impl KeyedHash {
-    pub(super) fn new(seed: u64, purpose: Purpose) -> Self {
+    pub(in crate::detectors) fn new(seed: u64, purpose: Purpose) -> Self {
         KeyedHash { seed, purpose }
     }
 
-    pub(super) fn of(self, key: &impl Hash) -> u64 {
+    pub(in crate::detectors) fn of(self, key: &impl Hash) -> u64 {
         self.hash_one(key)
     }
 
     /// The `number`th draw of a sequence that only the seed tells: evenly from 0 up to `below`, off by at most
     /// `below` in 2^64.
-    pub(super) fn draw(self, number: u64, below: u64) -> u64 {
+    pub(in crate::detectors) fn draw(self, number: u64, below: u64) -> u64 {
         u64::try_from((u128::from(self.of(&number)) * u128::from(below)) >> 64).unwrap_or_default()
     }
 }

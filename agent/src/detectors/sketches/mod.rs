@@ -76,6 +76,7 @@ mod source_key;
 pub use collisions::{Collisions, Reading};
 pub use distinct::Distinct;
 pub use heavy_hitters::{Heavy, HeavyHitters};
+pub(in crate::detectors) use keyed_hash::{KeyedHash, Purpose};
 pub use known_sources::KnownSources;
 pub use scanners::{Scan, ScanLimits, Scanners};
 pub use source_key::SourceKey;

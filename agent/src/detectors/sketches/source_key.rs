@@ -4,6 +4,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
 /// An IPv4 address, or the /64 prefix of an IPv6 address: within its /64 a single host takes any address it likes,
 /// so whole addresses would make one sender look like a crowd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +48,21 @@ impl fmt::Display for SourceKey {
     }
 }
 
+/// As people read it.
+impl Serialize for SourceKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for SourceKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let address: IpAddr = text.trim_end_matches("/64").parse().map_err(de::Error::custom)?;
+        Ok(SourceKey::from(address))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,6 +80,8 @@ mod tests {
         for (address, expected) in cases {
             let key = SourceKey::from(address.parse::<IpAddr>().unwrap());
             assert_eq!(key.to_string(), expected, "{address}");
+            let stored = serde_json::to_string(&key).unwrap();
+            assert_eq!(serde_json::from_str::<SourceKey>(&stored).unwrap(), key, "{stored}");
         }
         assert_ne!(SourceKey::Prefix(1), SourceKey::Address(Ipv4Addr::from_bits(1)));
     }
