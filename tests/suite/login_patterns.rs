@@ -517,12 +517,24 @@ fn lines_of_addresses_without_a_connection_are_suspect() {
     }
 }
 
+const MEASURED: [&str; 6] = [
+    "login_failures",
+    "login_successes",
+    "login_failure_sources",
+    "login_brute_force_active",
+    "login_success_after_failures",
+    "login_events_suspect",
+];
+
 #[test]
 fn measurements_are_those_of_the_logs() {
     let mut detector = default(1);
     let tick = |detector: &mut Logins, second: i64| {
         detector.observe(&Event::Snapshot(Arc::new(snapshot(BEGIN + second, second.unsigned_abs() * 1000))));
-        detector.measurements().into_iter().map(|(_, value)| value).collect::<Vec<_>>()
+        let measured = detector.measurements();
+        let of =
+            |name: &&str| measured.iter().find(|(measured, _)| measured == name).map(|(_, value)| *value);
+        MEASURED.iter().filter_map(of).collect::<Vec<_>>()
     };
     assert_eq!(tick(&mut detector, 0), [] as [f64; 0]);
     detector.observe(&lines_read("journal", false));
