@@ -181,6 +181,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::type_complexity, reason = "a table")]
     fn each_attempt_counts_once() {
         let (a, b) = ("192.0.2.1", "192.0.2.2");
         let ssh = |count| line("sshd", 7, a, count);

@@ -83,14 +83,14 @@ impl Doubt {
         let seed = self.seed;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "fifteen minutes")]
         let span = COMPLETE as u64;
-        let seen = self.seen.get_or_insert_with(|| Box::new(KnownSources::new(seed, span)));
+        let connected = self.seen.get_or_insert_with(|| Box::new(KnownSources::new(seed, span)));
         let packets = syns.iter().flat_map(|second| &second.sample);
         for packet in packets.filter(|packet| packet.kind == SynKind::Syn) {
-            seen.learn(packet.source.into());
+            connected.learn(packet.source.into());
         }
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few seconds")]
-        seen.learned_for(seconds.round() as u64);
-        self.complete_seconds = if seen.is_full() { 0.0 } else { self.complete_seconds + seconds };
+        connected.learned_for(seconds.round() as u64);
+        self.complete_seconds = if connected.is_full() { 0.0 } else { self.complete_seconds + seconds };
         self.judge(snapshot.monotonic_ms)
     }
 

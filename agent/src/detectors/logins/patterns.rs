@@ -158,7 +158,7 @@ fn slow(attempts: &[Attempt], now: Second, limits: Limits, around: Circumstances
     let span = now.abs_diff(first);
     let is_many = slow.len() >= limits.slow && span >= SPREAD;
     let is_rhythm = limits.heeds_rhythm && slow.len() >= limits.slow * 2 / 3 && span >= REGULAR_SPREAD;
-    if !is_many && !(is_rhythm && is_regular(slow)) {
+    if !(is_many || is_rhythm && is_regular(slow)) {
         return None;
     }
     let kind = if is_broken_job(slow, around) { Kind::RepeatedFailureInternal } else { Kind::SlowBruteForce };

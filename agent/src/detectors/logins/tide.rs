@@ -64,7 +64,7 @@ impl Tide {
         }
         self.is_high |= self.is_high_now();
         let together = self.before.iter().sum::<u32>().saturating_add(self.attempts);
-        let began = if !self.before.is_empty() { self.began } else { self.first };
+        let began = if self.before.is_empty() { self.first } else { self.began };
         Level {
             began,
             attempts: self.attempts,
