@@ -598,3 +598,15 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_right_that_was_given_later_is_noticed() {
+    let hint = "echo 'Hint: You are currently not seeing messages from other users and the system.' >&2";
+    let stand = Stand::new(&format!("test -e allowed || {hint}; {OLDEST}"), STAY);
+    let mut journal = stand.open(None, Pace { settled: Duration::from_millis(1), ..PACE });
+    let told = read_until(&mut journal, |told| !told.words.is_empty());
+    assert!(told.words[0].starts_with("trouble: the journal may not be read"), "{told:?}");
+    stand.write("allowed", "");
+    let told = read_until(&mut journal, |told| !told.words.is_empty());
+    assert_eq!(told.words, ["well"]);
+}
