@@ -8,6 +8,7 @@
 
 mod address;
 mod audit;
+mod conversations;
 mod head;
 mod local;
 mod pam;
@@ -91,3 +92,6 @@ impl Parser {
         self.name == name || self.also.contains(&name)
     }
 }
+
+#[cfg(test)]
+mod tests;
