@@ -10,6 +10,7 @@ mod address;
 mod apache;
 mod audit;
 mod cockpit;
+mod conversations;
 mod dovecot;
 mod head;
 mod local;
@@ -168,3 +169,6 @@ impl Parser {
         self.name == name || self.also.contains(&name)
     }
 }
+
+#[cfg(test)]
+mod tests;
