@@ -606,6 +606,9 @@ fn a_right_that_was_given_later_is_noticed() {
     let mut journal = stand.open(None, Pace { settled: Duration::from_millis(1), ..PACE });
     let told = read_until(&mut journal, |told| !told.words.is_empty());
     assert!(told.words[0].starts_with("trouble: the journal may not be read"), "{told:?}");
+    for _ in 0..10 {
+        assert!(journal.read(Duration::from_millis(2)).is_empty(), "a child that stays is not enough");
+    }
     stand.write("allowed", "");
     let told = read_until(&mut journal, |told| !told.words.is_empty());
     assert_eq!(told.words, ["well"]);
