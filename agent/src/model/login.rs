@@ -27,7 +27,7 @@ impl Outcome {
 /// that something failed: of one connection the most that any one voice told counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Count {
-    /// So many further attempts, told by the daemon itself.
+    /// So many further attempts, told by the daemon itself; none where it refused before there was any.
     Daemon(u32),
     /// So many further attempts, told by PAM.
     Pam(u32),

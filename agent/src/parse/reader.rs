@@ -353,6 +353,9 @@ fn method(name: &str) -> Cow<'static, str> {
 
 fn counted(count: Count) -> &'static str {
     match count {
+        Count::Daemon(0) => {
+            "refused without an attempt: a browser that comes without a password is asked for one like this"
+        }
         Count::Daemon(1) => "one attempt",
         Count::Daemon(_) => "several attempts",
         Count::Pam(_) => {

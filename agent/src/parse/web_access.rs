@@ -32,7 +32,8 @@ pub(super) fn read_request(text: &str) -> Option<Told<'_>> {
     };
     let (_ident, named) = rest.split_once(' ')?;
     let user = Some(user(named)?).filter(|&user| user != "-");
-    let count = if user.is_some() { Count::Daemon(1) } else { Count::Sign };
+    // Every client that comes without a password is asked for one like this: no attempt.
+    let count = Count::Daemon(user.is_some().into());
     Some(Told { count, method: Some("http".into()), ..Told::failure("web.401", source) }.of(user))
 }
 

@@ -64,7 +64,7 @@ impl Attempts {
     /// What the line adds: failures or, of a success, one if no other line told it.
     pub(super) fn hear(&mut self, login: &Login, now: Second) -> Heard {
         let Some(key) = self.key(login) else {
-            let attempts = told(login.count).max(1);
+            let attempts = if login.outcome == Outcome::Success { 1 } else { told(login.count) };
             return Heard { attempts, of_source: attempts, source: login.source };
         };
         let mut connection = self.connections.take(&key).unwrap_or_default();
@@ -181,7 +181,6 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::type_complexity, reason = "a table")]
     fn each_attempt_counts_once() {
         let (a, b) = ("192.0.2.1", "192.0.2.2");
         let ssh = |count| line("sshd", 7, a, count);
@@ -194,6 +193,7 @@ mod tests {
                 vec![(0, ssh(Count::Sign)), (1, ssh(DAEMON)), (2, ssh(Count::Sign))],
                 &[1, 0, 0],
             ),
+            ("asked for a password", vec![(0, line("web", 0, a, Count::Daemon(0)))], &[0]),
             ("only a sign", vec![(0, ssh(Count::Sign)), (1, ssh(Count::Sign))], &[1, 0]),
             (
                 "three of sshd, PAM tells one and two more",
