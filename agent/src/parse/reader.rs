@@ -75,7 +75,7 @@ impl LoginReader {
     /// What lines tell of logins, in their order.
     pub fn logins(&mut self, lines: &LogLines) -> Vec<Login> {
         let Memory { mut last, mut conversations } = self.logs.remove(&lines.log).unwrap_or_default();
-        let mut clock = Clock { read: lines.read, zone: &lines.zone, last: &mut last };
+        let mut clock = Clock { read: lines.read, is_behind: lines.is_behind, zone: &lines.zone, last: &mut last };
         let login = |line: &LogLine| {
             let writer = line.writer.as_ref();
             let judged = self.judge(&lines.grammar, &line.text, writer);
@@ -94,7 +94,7 @@ impl LoginReader {
     /// Why a line of a file counts, or does not.
     pub fn explain(&mut self, grammar: &Grammar, line: &str, read: Timestamp, zone: &TimeZone) -> Explained {
         let judged = self.judge(grammar, line, None);
-        let mut clock = Clock { read, zone, last: &mut LastSecond::default() };
+        let mut clock = Clock { read, is_behind: false, zone, last: &mut LastSecond::default() };
         let service = judged.service.clone();
         match &judged.told {
             Ok(told) => Explained {
@@ -296,6 +296,7 @@ fn unrepeated(message: Message<'_>) -> (u32, Message<'_>) {
 /// What is needed to tell when a line was written.
 struct Clock<'a> {
     read: Timestamp,
+    is_behind: bool,
     zone: &'a TimeZone,
     last: &'a mut LastSecond,
 }
@@ -309,7 +310,10 @@ impl Clock<'_> {
         let stamp = judged.stamp.or_else(|| Stamp::find(line));
         let own = if judged.stamp.is_none() { own() } else { None };
         let time = own.or_else(|| stamp?.time(self.read, self.zone, self.last));
-        time.or_else(|| audit::time(line)).unwrap_or(self.read)
+        // A line without a time is of the time of the line before it, where lines of the past are read.
+        let time = time.or_else(|| audit::time(line));
+        let time = time.or_else(|| self.last.time().filter(|_| self.is_behind)).unwrap_or(self.read);
+        time
     }
 }
 

@@ -174,6 +174,9 @@ mod tests {
         Login { outcome: Outcome::Success, ..line("sshd", pid, source, DAEMON) }
     }
 
+    /// Lines, when they come, and what each adds.
+    type Case = (&'static str, Vec<(Second, Login)>, &'static [u32]);
+
     /// What each line adds to the address's attempts, if they come so many seconds after the beginning.
     fn heard(lines: &[(Second, Login)]) -> Vec<u32> {
         let mut attempts = Attempts::new(KeyedHash::new(1, Purpose::Logins));
@@ -185,7 +188,6 @@ mod tests {
         let (a, b) = ("192.0.2.1", "192.0.2.2");
         let ssh = |count| line("sshd", 7, a, count);
         let ftp = |pid, count| line("vsftpd", pid, a, count);
-        type Case = (&'static str, Vec<(Second, Login)>, &'static [u32]);
         let cases: &[Case] = &[
             ("PAM, sshd, end", vec![(0, ssh(PAM)), (2, ssh(DAEMON)), (3, ssh(Count::Sign))], &[1, 0, 0]),
             (
