@@ -95,7 +95,17 @@ impl Logs {
                         cursors.insert(cursor.log, cursor.place);
                     }
                 }
-                other => self.tell(&other),
+                other => {
+                    self.tell(&other);
+                    let trouble = match other {
+                        Read::Trouble { log, what } => Event::LogTrouble { log, what: Some(what) },
+                        Read::Well { log } => Event::LogTrouble { log, what: None },
+                        Read::Gap { .. } | Read::Lines(_) => continue,
+                    };
+                    if events.send(trouble).await.is_err() {
+                        return Pause::Stop;
+                    }
+                }
             }
         }
     }
@@ -105,7 +115,8 @@ impl Logs {
         let board = self.board.as_ref();
         match read {
             Read::Trouble { log, what } => {
-                tracing::warn!("{log}: {what}");
+                let of = if what.contains(log.as_str()) { String::new() } else { format!("{log}: ") };
+                tracing::warn!("{of}{what}");
                 board.inspect(|board| board.trouble(log, what));
             }
             Read::Well { log } => {

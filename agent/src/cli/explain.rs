@@ -14,9 +14,7 @@ use crate::sinks::terminal;
 /// Reads lines from standard input, and prints for each one JSON object a line, in the same order.
 #[derive(Debug, Args)]
 pub(super) struct Explain {
-    /// Whose lines they are: auto recognises each by itself; else the name of a service, or of a pattern of the
-    /// configuration
-    #[arg(long, value_name = "NAME", default_value = "auto")]
+    #[arg(long, value_name = "NAME", default_value = "auto", help = super::services())]
     service: String,
     /// Read this file instead of standard input
     #[arg(value_name = "FILE", default_value = "-")]

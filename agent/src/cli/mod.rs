@@ -121,6 +121,15 @@ pub fn main() -> ExitCode {
     })
 }
 
+/// What `--service` takes.
+fn services() -> String {
+    let names: Vec<&str> = parse::services().collect();
+    format!(
+        "Whose lines they are: auto recognises each by itself; else a pattern of the configuration, or one of {}",
+        names.join(", ")
+    )
+}
+
 /// The grammar of that name, of a service or a pattern of the configuration.
 fn grammar(name: &str, config: &Config) -> anyhow::Result<Grammar> {
     let patterns = &config.settings.login_patterns;

@@ -27,9 +27,7 @@ const SEED: u64 = 0;
 pub(super) struct Replay {
     #[command(flatten)]
     input: Input,
-    /// Whose lines the log has: auto recognises each by itself; else the name of a service, or of a pattern of the
-    /// configuration
-    #[arg(long, value_name = "NAME", default_value = "auto", conflicts_with_all = ["recording", "pcap"])]
+    #[arg(long, value_name = "NAME", default_value = "auto", help = super::services(), conflicts_with_all = ["recording", "pcap"])]
     service: String,
     /// An address or network of the host that the capture was made on (may be repeated); otherwise it is inferred
     /// from the first packets, and said
@@ -157,6 +155,11 @@ impl Run {
                 logins += 1;
                 self.observe(&Event::Login(Box::new(login)))?;
             }
+        }
+        if read > 0 && logins == 0 {
+            tracing::warn!(
+                "no line tells of a login: `vpcwatch explain` says of each why (a compressed log: zcat FILE | vpcwatch replay --log -)"
+            );
         }
         let total = self.total(&format!("{read} lines ({logins} tell of a login)"))?;
         ended?;

@@ -27,10 +27,10 @@ impl Checking<'_> {
             ignore_sources: self.read("logins.ignore_sources", |value| each(value, NETWORKS, network)),
             known_sources: self.read("logins.known_sources", |value| each(value, NETWORKS, network)),
             show_unknown_users: self.truth("logins.show_unknown_users"),
-            attempts: self.number("logins.attempts", 2..=10_000),
+            attempts: self.number("logins.attempts", 2..=1000),
             users: self.number("logins.users", 2..=1000),
-            slow_attempts: self.number("logins.slow_attempts", 4..=10_000),
-            sources: self.number("logins.sources", 3..=10_000),
+            slow_attempts: self.number("logins.slow_attempts", 4..=1000),
+            sources: self.number("logins.sources", 3..=1000),
             quiet_seconds: self.seconds("logins.quiet", 60..=24 * 3600),
         }
     }
@@ -339,7 +339,7 @@ mod tests {
                 &pattern(", lines = [{ line = 'xy', outcome = 'perhaps' }]"),
                 "\"perhaps\" is no outcome",
             ),
-            ("logins.attempts", "1", "write a number from 2 to 10000"),
+            ("logins.attempts", "1", "write a number from 2 to 1000"),
             ("logins.users", "x", "is no such number"),
             ("logins.quiet", "10s", "is out of range"),
             ("logins.known_sources", "0.0.0.0/0", "is everybody"),

@@ -250,6 +250,7 @@ pub const CATALOG: &[Metric] = &[
     row(Agent, Full, "agent_ambiguous_sends", Count, AgentCounter(|s| delivery(s, |d| Some(d.ambiguous))), "requests that were written and not answered: each may have doubled its records").sparse(),
     row(Agent, Full, "agent_log_lines", Count, Told, "lines of logs that were read").sparse(),
     row(Agent, Full, "agent_log_lines_cut", Count, Told, "lines of logs that were longer than the limit; their beginning was read").sparse(),
+    row(Agent, Standard, "agent_log_troubles", Count, Detector, "logs that cannot be read: the samples event says why").sparse(),
     row(Agent, Standard, "agent_log_gaps", Count, AgentCounter(|s| delivery(s, |d| Some(d.log_gaps))), "times that lines of a log may have been lost before they could be read").sparse(),
     row(Agent, Full, "agent_publish_latency", Milliseconds, Gauge(|s| float(delivery(s, |d| d.publish_latency_ms))), "time that CloudWatch took to take metrics, last time"),
     row(Agent, Full, "agent_state_file_bytes", Bytes, Gauge(|s| float(delivery(s, |d| Some(d.state_file_bytes)))), "size of the state file"),

@@ -27,6 +27,13 @@ pub enum Event {
     /// One of them tells of an attempt to log in. The pipeline makes it of a line, before it hands on the line's
     /// [`Event::Lines`]; a replayed log enters this way.
     Login(Box<Login>),
+    /// Something is wrong with a log, or well again.
+    LogTrouble {
+        /// The log.
+        log: String,
+        /// What is wrong; nothing any more where there is none.
+        what: Option<String>,
+    },
     /// Who this host is became known. Records that waited for it are handed on.
     Identity(Identity),
     /// The configuration was read again.

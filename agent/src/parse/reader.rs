@@ -75,7 +75,8 @@ impl LoginReader {
     /// What lines tell of logins, in their order.
     pub fn logins(&mut self, lines: &LogLines) -> Vec<Login> {
         let Memory { mut last, mut conversations } = self.logs.remove(&lines.log).unwrap_or_default();
-        let mut clock = Clock { read: lines.read, is_behind: lines.is_behind, zone: &lines.zone, last: &mut last };
+        let mut clock =
+            Clock { read: lines.read, is_behind: lines.is_behind, zone: &lines.zone, last: &mut last };
         let login = |line: &LogLine| {
             let writer = line.writer.as_ref();
             let judged = self.judge(&lines.grammar, &line.text, writer);

@@ -38,6 +38,13 @@ struct Written {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct LastSecond(Option<(Written, Timestamp, Timestamp)>);
 
+impl LastSecond {
+    /// The second that was last worked out.
+    pub(super) fn time(self) -> Option<Timestamp> {
+        self.0.map(|(_, time, _)| time)
+    }
+}
+
 impl Stamp {
     /// The time at the beginning of a line, and what follows it.
     pub(super) fn read(text: &str) -> Option<(Stamp, &str)> {

@@ -51,6 +51,8 @@ pub struct Pipeline {
     cursors: BTreeMap<String, Cursor>,
     /// Lines read since the last snapshot, and how many of them were cut; nothing where no log is read.
     lines: Option<(u32, u32)>,
+    /// What is wrong with logs, by log.
+    log_troubles: BTreeMap<String, String>,
     /// When what they have learned was last handed on, on the snapshots' monotonic clock.
     learned_ms: Option<u64>,
     rollup: Rollup,
@@ -68,6 +70,7 @@ impl Pipeline {
             detectors: detectors::all(&settings.detectors, seed),
             cursors: BTreeMap::new(),
             lines: None,
+            log_troubles: BTreeMap::new(),
             learned_ms: None,
             rollup: Rollup::new(settings.interval_seconds),
             sparse: Sparse::default(),
@@ -97,6 +100,13 @@ impl Pipeline {
             Event::Login(login) => {
                 let findings = self.detect(event);
                 self.tell(findings, login.time)
+            }
+            Event::LogTrouble { log, what } => {
+                match what {
+                    Some(what) => self.log_troubles.insert(log.clone(), what.clone()),
+                    None => self.log_troubles.remove(log),
+                };
+                Vec::new()
             }
             Event::Identity(identity) => {
                 self.identity = Some(identity.clone());
@@ -137,6 +147,8 @@ impl Pipeline {
             measured.push(("agent_log_lines", lines.into()));
             measured.push(("agent_log_lines_cut", cut.into()));
         }
+        #[expect(clippy::cast_precision_loss, reason = "logs")]
+        measured.push(("agent_log_troubles", self.log_troubles.len() as f64));
         measured
     }
 
@@ -226,6 +238,7 @@ impl Pipeline {
     }
 
     fn publish(&mut self, mut interval: Interval) -> Vec<Record> {
+        interval.troubles.extend(self.log_troubles.iter().map(|(log, what)| format!("{log}: {what}")));
         self.sparse.decide_all(&self.settings, &mut interval);
         let mut records = self.hand_on(Waiting::Interval(interval.clone()));
         records.push(Record::Summary(Box::new(interval)));

@@ -17,7 +17,6 @@ use crate::tail::{BATCH_BYTES, BATCH_LINES, LINE};
 #[error("{name}: {error}")]
 pub struct LogError {
     name: String,
-    #[source]
     error: io::Error,
 }
 

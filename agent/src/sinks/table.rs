@@ -73,9 +73,12 @@ pub fn finding(finding: &Finding) -> String {
         finding.kind.as_str()
     ));
     table.place(finding.place.as_ref());
-    table.who(finding.who.as_ref());
-    // What was seen at its beginning says nothing of its end.
-    let evidence = finding.evidence.iter().filter(|_| finding.state != State::Closed);
+    // A guesser goes on for hours: what was said of him at the beginning is said again at the end.
+    let is_brief = finding.state == State::Update && is_of_logins(finding);
+    table.who(finding.who.as_ref().filter(|_| !is_brief));
+    // Of packets what was seen at its beginning says nothing of its end; of logins it is all that was counted.
+    let is_told = finding.state != State::Closed || is_of_logins(finding);
+    let evidence = finding.evidence.iter().filter(|_| is_told).take(if is_brief { 1 } else { usize::MAX });
     for evidence in evidence {
         let usual = evidence.baseline.map(|usual| format!(", usually {usual}")).unwrap_or_default();
         table.line(format_args!("  {:<24}{:>10}{DIM}{usual}{DIM:#}", evidence.signal, evidence.value));
@@ -85,6 +88,11 @@ pub fn finding(finding: &Finding) -> String {
     }
     table.line(format_args!(""));
     table.0
+}
+
+/// Whether logs tell of it.
+fn is_of_logins(finding: &Finding) -> bool {
+    finding.place.as_ref().is_some_and(|place| place.service.is_some())
 }
 
 struct Table(String);

@@ -119,7 +119,12 @@ pub fn all(rules: &TailRules, paths: &Paths, cursors: &Cursors) -> (Vec<Box<dyn 
         SystemLog::Auto | SystemLog::Files => system_files(paths),
     };
     files.extend(rules.files.iter().cloned());
-    told.extend(files.iter().map(|file| file.pattern.clone()));
+    let is_none = |path: &str| !paths.named(path).exists();
+    let system = |file: &FileRule| Paths::system_logs().contains(&file.pattern.as_str());
+    for file in &files {
+        let later = if system(file) && is_none(&file.pattern) { " (not there yet)" } else { "" };
+        told.push(format!("{}{later}", file.pattern));
+    }
     if !files.is_empty() {
         readers.push(Box::new(Files::new(files, paths.clone(), cursors.clone(), zone)));
     }

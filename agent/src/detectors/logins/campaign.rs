@@ -18,6 +18,8 @@ const UPDATE_MS: u64 = 5 * 60 * 1000;
 const TOP: usize = 5;
 /// Services that a finding names.
 const SERVICES: usize = 4;
+/// Services that let people into the host itself.
+const HOST_SERVICES: [&str; 8] = ["sshd", "pam", "login", "su", "sudo", "audit", "cockpit", "xrdp"];
 
 /// What a finding is about: there is one at a time of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -72,7 +74,7 @@ impl Pattern {
                 "Somebody guesses passwords from this address. Block it in the security group or network ACL of this host, and \
                  let only networks in from which people work. Set PasswordAuthentication no in sshd_config if keys are in use: \
                  then guessing is pointless. See with `last` and `journalctl -u sshd` that nobody got in from there. If it is \
-                 yours, put it into the logins' known_sources or ignore_sources."
+                 yours, put it into logins.known_sources or logins.ignore_sources."
             }
             Pattern::DistributedBruteForce => {
                 "Many addresses guess the password of one user, each a little. Blocking them one by one does not help: set \
@@ -94,6 +96,30 @@ impl Pattern {
                 "A program inside the VPC tries to log in with a wrong password, regularly: most likely a job whose password was \
                  changed. Find what runs on that address at these times, and correct it. If nobody knows it, take it for guessing."
             }
+        }
+    }
+}
+
+/// The same for a program that has users of its own.
+impl Pattern {
+    fn advice_elsewhere(self) -> &'static str {
+        match self {
+            Pattern::BruteForce | Pattern::PasswordSpray | Pattern::SlowBruteForce => {
+                "Somebody guesses passwords of this service from this address. Block it in the security group or network ACL, or \
+                 before the service (load balancer, WAF), and let only networks in that need it. See in the service's own log that \
+                 nobody got in from there. If it is yours, put it into logins.known_sources or logins.ignore_sources."
+            }
+            Pattern::DistributedBruteForce | Pattern::DistributedSpray => {
+                "Many addresses guess passwords of this service, each a little. Blocking them one by one does not help: let only \
+                 networks in that need it, or put a second factor, a rate limit or a WAF before it. See in the service's own log who \
+                 logged in meanwhile, and change the passwords of those who are tried if they are weak."
+            }
+            Pattern::SuccessAfterFailures => {
+                "Somebody logged in to this service where guessing went before: take it that the password is known. Ask that user \
+                 now. If it was not they: end the session and lock the user in the service, change the password, and see in its log \
+                 what was done since."
+            }
+            Pattern::RepeatedFailureInternal => self.advice(),
         }
     }
 }
@@ -129,6 +155,9 @@ pub(super) struct Campaign {
     attempts: u64,
     /// Attempts that failed before the success, of which the finding tells.
     pub(super) before: u64,
+    /// Different users of these.
+    #[serde(default)]
+    pub(super) users_before: u64,
     users: Tally<u32>,
     distinct_users: Several,
     sources: Tally<SourceKey>,
@@ -224,6 +253,7 @@ impl Campaign {
             told: now,
             attempts: 0,
             before: 0,
+            users_before: 0,
             users: Tally::default(),
             distinct_users: Several::default(),
             sources: Tally::default(),
@@ -333,9 +363,19 @@ impl Campaign {
             place: Some(Place { service: Some(self.service()), ..Place::default() }),
             who: Some(self.who(names)),
             evidence: self.evidence(),
-            advice: self.pattern.advice(),
+            advice: if self.is_at_the_host() {
+                self.pattern.advice()
+            } else {
+                self.pattern.advice_elsewhere()
+            },
             ..blank(self.pattern.kind(), timestamp(self.first))
         }
+    }
+
+    /// Whether it is about logins to the host itself, rather than to a program on it.
+    fn is_at_the_host(&self) -> bool {
+        let of_host = |(name, _): &(String, u32)| HOST_SERVICES.contains(&name.as_str());
+        self.services.is_empty() || self.services.iter().any(of_host)
     }
 
     fn service(&self) -> String {
@@ -381,7 +421,8 @@ impl Campaign {
             signals.push(evidence("attempts_failed", attempts, None));
             signals.push(evidence("attempts_per_minute", attempts / minutes.max(1.0), self.usual));
         }
-        signals.push(evidence("users_tried", self.distinct_users.count() as f64, None));
+        let users = self.distinct_users.count().max(self.users_before);
+        signals.push(evidence("users_tried", users as f64, None));
         signals.push(evidence("addresses", self.distinct_sources.count() as f64, None));
         signals.push(evidence("minutes", minutes, None));
         if let Some((mean, variation)) = self.rhythm {

@@ -554,6 +554,9 @@ impl Logins {
             campaign.verdict = Verdict::SameAddress;
             // Of a long attack only the last attempts are remembered; its finding counted all.
             campaign.before = own.map_or(0, Campaign::attempts).max(before as u64);
+            let users: BTreeSet<u32> =
+                guesser.iter().flat_map(|guesser| &guesser.attempts).map(|one| one.user).collect();
+            campaign.users_before = users.len() as u64;
             return Some(campaign);
         }
         let before = self.as_stranger(login, part)?;

@@ -240,7 +240,9 @@ impl Files {
             if is_missing && trouble.is_none() && !rule.has_wildcards() {
                 trouble = closed_folder(&rule.below, &self.paths);
             }
-            if is_long && trouble.is_none() {
+            // Of the system's own logs a host has one as a rule; which are there was told at the start.
+            let is_of_system = Paths::system_logs().contains(&rule.named.as_str());
+            if is_long && trouble.is_none() && !is_of_system {
                 trouble = Some(format!("{} is not there; it is read when it appears", rule.named));
             }
             // A file's own trouble stands under its name, which is that of a pattern without wildcards.
