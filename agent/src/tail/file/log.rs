@@ -42,6 +42,8 @@ pub(super) struct Log {
     pub(super) lines: Vec<LogLine>,
     /// Whether its place has moved since it was told.
     pub(super) is_moved: bool,
+    /// Whether it was told that there is more to read.
+    pub(super) is_told_behind: bool,
     /// Whether it took a file over from another log: that must be told first.
     pub(super) has_gained: bool,
 }
@@ -60,6 +62,7 @@ impl Log {
             is_from_end: false,
             lines: Vec::new(),
             is_moved: false,
+            is_told_behind: false,
             has_gained: false,
         }
     }
@@ -116,6 +119,11 @@ impl Log {
     pub(super) fn next_finish(&self, now: Instant) -> Option<Duration> {
         let quiet = self.files.iter().filter_map(|file| file.is_quiet_for(now));
         quiet.map(|quiet| LATE.saturating_sub(quiet)).min()
+    }
+
+    /// Whether something is to be told: its place has moved, or all was read, though it was told that there is more.
+    pub(super) fn has_news(&self) -> bool {
+        self.is_moved || (self.is_told_behind && !self.has_more())
     }
 
     /// Whether nothing is to be expected of it.

@@ -294,8 +294,8 @@ impl Files {
     /// but one that has none would be read again.
     fn tell(&mut self) {
         for gained in [true, false] {
-            for log in self.logs.values_mut().filter(|log| log.has_gained == gained && log.is_moved) {
-                log.is_moved = false;
+            for log in self.logs.values_mut().filter(|log| log.has_gained == gained && log.has_news()) {
+                (log.is_moved, log.is_told_behind) = (false, log.has_more());
                 let cursor = log.cursor();
                 self.keys.insert(cursor.log.clone());
                 let grammar = self.rules.get(log.rule).map(|rule| rule.grammar.clone()).unwrap_or_default();
@@ -304,7 +304,7 @@ impl Files {
                     grammar,
                     lines: std::mem::take(&mut log.lines),
                     read: wall(),
-                    is_behind: log.has_more(),
+                    is_behind: log.is_told_behind,
                     zone: self.zone.clone(),
                     cursor: Some(cursor),
                 }));

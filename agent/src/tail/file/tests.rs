@@ -1004,3 +1004,24 @@ fn a_reader_with_patience_is_woken() {
         assert!(begun.elapsed() < Duration::from_secs(50));
     }
 }
+
+/// A batch that ends where the whole lines end: nothing more is to be taken, and that has to be told.
+#[test]
+fn a_log_that_was_told_to_be_behind_is_told_to_be_read() {
+    let mut stand = Stand::new(&["a"]);
+    stand.append("a", b"");
+    stand.look();
+    stand.append("a", "x\n".repeat(BATCH_LINES).as_bytes());
+    stand.append("a", b"the next");
+    stand.open.clear();
+    stand.look();
+    let behind: Vec<_> = stand
+        .open
+        .iter()
+        .map(|read| match read {
+            Read::Lines(lines) => (lines.lines.len(), lines.is_behind),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(behind, [(BATCH_LINES, true), (0, false)]);
+}
