@@ -604,7 +604,8 @@ fn what_is_kept_fits_into_the_state_file_whatever_the_settings() {
         for source in 0..600u32 {
             let [_, _, c, d] = source.to_be_bytes();
             number += 1;
-            let line = failure(i64::from(user * 60), number, [20, 1, c, d], &format!("{user}{}", "u".repeat(60)));
+            let line =
+                failure(i64::from(user * 60), number, [20, 1, c, d], &format!("{user}{}", "u".repeat(60)));
             login(&mut detector, &line);
         }
     }
@@ -633,7 +634,8 @@ fn a_log_that_is_no_longer_read_is_not_waited_for() {
     tick(&mut detector, 0);
     detector.observe(&lines_read("/var/log/old", true));
     assert_eq!(kinds(&replay(&mut detector, &failures(0, 0, 6))), ["brute_force"]);
-    let closed = (1..3_000).find(|at| tick(&mut detector, *at).iter().any(|told| told.state == State::Closed));
+    let closed =
+        (1..3_000).find(|at| tick(&mut detector, *at).iter().any(|told| told.state == State::Closed));
     assert!(closed.is_some_and(|at| (1_800..1_900).contains(&at)), "{closed:?}");
 }
 
