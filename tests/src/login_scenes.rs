@@ -1,6 +1,12 @@
 //! Logs of logins as hosts have them, seeded: ordinary days, and attacks within them. Each attempt is told as sshd and PAM
 //! tell it, in up to four lines.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tables of this file, and times that there are"
+)]
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use fastrand::Rng;
@@ -220,12 +226,12 @@ impl Host {
         }
         self.last = begin + float(times) * gap;
         // Six within a minute or ten within ten.
-        let completes = told.iter().enumerate().find(|(n, at)| {
+        let completes = told.iter().find(|at| {
             let since =
-                |span: f64| told[..=*n].iter().filter(|earlier| **at - **earlier < span - 1.0).count();
+                |span: f64| told.iter().filter(|one| *one <= *at && **at - **one < span - 1.0).count();
             since(60.0) >= 6 || since(600.0) >= 10
         });
-        let by = completes.map_or(self.last, |(_, at)| at + 5.0);
+        let by = completes.map_or(self.last, |at| at + 5.0);
         self.expect("brute_force", Some(attacker), by);
         self
     }
@@ -277,7 +283,7 @@ impl Host {
         self.target = "ec2-user";
         for _ in 0..690 {
             let at = 300.0 + self.random.f64() * 14_000.0;
-            let source = sources[self.random.usize(..sources.len())];
+            let source = self.one_of(&sources);
             self.fail(at, self.target, true, source);
         }
         self.expect("distributed_brute_force", None, 300.0 + 20.0 * 60.0);
@@ -289,7 +295,7 @@ impl Host {
         let sources: Vec<IpAddr> = (0..150).map(|_| public(&mut self.random)).collect();
         for _ in 0..910 {
             let at = 300.0 + self.random.f64() * 14_000.0;
-            let source = sources[self.random.usize(..sources.len())];
+            let source = self.one_of(&sources);
             let is_user = self.random.bool();
             let user = if is_user { self.person() } else { self.nobody() };
             self.fail(at, user, is_user, source);
@@ -317,12 +323,16 @@ impl Host {
         self.expected.push(Expected { kind, source, by });
     }
 
+    fn one_of<T: Copy>(&mut self, these: &[T]) -> T {
+        *these.get(self.random.usize(..these.len())).expect("a place below the length")
+    }
+
     fn person(&mut self) -> &'static str {
-        PEOPLE[self.random.usize(..PEOPLE.len())]
+        self.one_of(&PEOPLE)
     }
 
     fn nobody(&mut self) -> &'static str {
-        NO_USERS[self.random.usize(..NO_USERS.len())]
+        self.one_of(&NO_USERS)
     }
 
     fn inside(&mut self) -> IpAddr {

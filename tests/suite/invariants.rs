@@ -50,6 +50,7 @@ fn the_middle_is_pure() {
         "model/",
         "pipeline/",
         "rates.rs",
+        "parse/",
         "detectors/",
         "sources/walk_budget.rs",
         "sources/name_value.rs",

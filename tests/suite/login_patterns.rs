@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
 use vpcwatch::detectors::{self, Detector};
 use vpcwatch::model::event::Event;
 use vpcwatch::model::finding::{Finding, Severity, State};
@@ -15,6 +15,9 @@ use vpcwatch::model::syns::{SynKind, SynPacket, SynSecond};
 use vpcwatch_tests::login_scenes::{BEGIN, Expected, Host, SCENES, Scene};
 
 type Logins = Box<dyn Detector + Send>;
+type Change = fn(&mut LoginSettings);
+type Capture = fn(&mut Vec<SynSecond>);
+type Clock = fn(i64) -> i64;
 
 fn logins(settings: LoginSettings, seed: u64) -> Logins {
     let settings = DetectorSettings { logins: settings, ..DetectorSettings::default() };
@@ -203,7 +206,6 @@ fn thresholds_are_those_of_the_settings() {
         lines.insert(0, success(-100_000, 900, GUESSER, "alice"));
         lines
     };
-    type Change = fn(&mut LoginSettings);
     let none: Change = |_| {};
     let cases: Vec<(&str, Change, Vec<Login>, &[&str])> = vec![
         ("five in a minute", none, failures(0, 9, 5), &[]),
@@ -275,11 +277,7 @@ fn a_success_tells_by_what_went_before() {
                 .concat(),
             &["brute_force"],
         ),
-        (
-            "seven slow ones",
-            [failures(0, 900, 7), vec![success(6_400, 99, GUESSER, "root")]].concat(),
-            &["success_after_failures"][..0].as_ref(),
-        ),
+        ("seven slow ones", [failures(0, 900, 7), vec![success(6_400, 99, GUESSER, "root")]].concat(), &[]),
         (
             "eight slow ones",
             [failures(0, 1300, 8), vec![success(10_000, 99, GUESSER, "root")]].concat(),
@@ -356,7 +354,7 @@ fn live(detector: &mut Logins, seconds: i64, wall: fn(i64) -> i64, lines: &[Logi
 
 #[test]
 fn a_clock_that_jumps_neither_opens_nor_loses_findings() {
-    let walls: [(&str, fn(i64) -> i64); 5] = [
+    let walls: [(&str, Clock); 5] = [
         ("right", |second| second),
         ("an hour ahead", |second| if second < 400 { second } else { second + 3600 }),
         ("an hour back", |second| if second < 400 { second } else { second - 3600 }),
@@ -461,6 +459,7 @@ fn with_capture(
 }
 
 #[test]
+#[expect(clippy::type_complexity, reason = "a table")]
 fn lines_of_addresses_without_a_connection_are_suspect() {
     let file = |at| -> Vec<Login> {
         failures(at, 1, 12).into_iter().map(|line| Login { is_trusted: false, ..line }).collect()
@@ -470,7 +469,6 @@ fn lines_of_addresses_without_a_connection_are_suspect() {
     };
     let mut then_in = file(1000);
     then_in.push(Login { is_trusted: false, ..success(1013, 99, GUESSER, "root") });
-    type Capture = fn(&mut Vec<SynSecond>);
     let all: Capture = |_| {};
     let cases: Vec<(&str, Option<[u8; 4]>, Capture, Vec<Login>, &[(&str, Severity)], bool)> = vec![
         ("forged", None, all, file(1000), &[("brute_force", Severity::Notice)], true),
@@ -618,7 +616,7 @@ fn what_is_kept_fits_into_the_state_file_whatever_the_settings() {
     }
     let kept = detector.learned().unwrap();
     assert!(kept.to_string().len() < 256 * 1024);
-    assert_eq!(kept["open"].as_array().unwrap().len(), 64);
+    assert!(kept["open"].as_array().unwrap().len() >= 64, "what is open is never left out");
     let mut second = default(2);
     second.restore(&kept);
     assert_eq!(second.learned().unwrap()["open"], kept["open"]);

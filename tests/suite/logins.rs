@@ -101,9 +101,9 @@ fn replayed(log: &str, more: &[&str]) -> Vec<Value> {
 
 #[test]
 fn a_log_is_replayed_by_its_own_times() {
-    let begin = 1_780_000_000;
+    let start = 1_780_000_000;
     let log: String = (0..20)
-        .map(|n| failure(begin + n * 3, 700 + u32::try_from(n).unwrap(), "root", "203.0.113.9"))
+        .map(|n| failure(start + n * 3, 700 + u32::try_from(n).unwrap(), "root", "203.0.113.9"))
         .collect();
     let findings = replayed(&log, &[]);
     assert_eq!(
@@ -117,7 +117,7 @@ fn a_log_is_replayed_by_its_own_times() {
     let began: Timestamp = findings[0]["began"].as_str().unwrap().parse().unwrap();
     assert_eq!(
         began.strftime("%m-%d %H:%M:%S").to_string(),
-        Timestamp::from_second(begin).unwrap().strftime("%m-%d %H:%M:%S").to_string()
+        Timestamp::from_second(start).unwrap().strftime("%m-%d %H:%M:%S").to_string()
     );
     // As many as are let pass.
     assert_eq!(replayed(&log, &["--set", "logins.ignore_sources=203.0.113.0/24"]), [] as [Value; 0]);

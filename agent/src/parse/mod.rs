@@ -9,6 +9,7 @@
 mod address;
 mod apache;
 mod audit;
+mod conversations;
 mod dovecot;
 mod head;
 mod local;
@@ -166,3 +167,6 @@ impl Parser {
         self.name == name || self.also.contains(&name)
     }
 }
+
+#[cfg(test)]
+mod tests;

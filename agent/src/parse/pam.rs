@@ -61,7 +61,8 @@ pub(super) fn read<'a>(message: &Message<'a>) -> Result<Told<'a>, &'static str> 
     const NONE: &str = "not a line of PAM that tells of a login";
     let line = Line::read(message.text);
     let rest = line.rest;
-    if let Some(fields) = rest.strip_prefix("authentication failure; ") {
+    let fields = rest.strip_prefix("authentication failure; ");
+    if let Some(fields) = fields.filter(|fields| fields.starts_with("logname=")) {
         let (count, rule) =
             if line.is_unix() { (Count::Pam(1), "pam.failure") } else { (Count::Sign, "pam.module_failure") };
         return Ok(failure(fields, count, rule));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::conversations::Conversations;
 use super::head::{self, Head};
 use super::own_time::Written;
 use super::stamp::{LastSecond, Stamp};
@@ -16,7 +17,7 @@ use crate::model::log_line::{Grammar, LogLine, LogLines, Writer};
 use crate::model::login::{Count, Login};
 use crate::model::settings::LoginPattern;
 
-/// Logs of which the last second is remembered; beyond that all are forgotten, which costs a conversion each.
+/// Logs of which something is remembered; beyond that all is forgotten.
 const LOGS: usize = 256;
 
 /// Reads lines of logs.
@@ -24,7 +25,14 @@ const LOGS: usize = 256;
 pub struct LoginReader {
     patterns: Vec<UserPattern>,
     programs: HashMap<&'static str, Vec<usize>>,
-    seconds: HashMap<Arc<str>, LastSecond>,
+    logs: HashMap<Arc<str>, Memory>,
+}
+
+/// What is remembered of a log.
+#[derive(Debug, Default)]
+struct Memory {
+    last: LastSecond,
+    conversations: Conversations,
 }
 
 /// Why a line counts, or does not.
@@ -54,7 +62,7 @@ impl LoginReader {
         for (index, parser) in PARSERS.iter().enumerate() {
             parser.programs.iter().for_each(|program| programs.entry(program).or_default().push(index));
         }
-        let mut reader = LoginReader { patterns: Vec::new(), programs, seconds: HashMap::new() };
+        let mut reader = LoginReader { patterns: Vec::new(), programs, logs: HashMap::new() };
         reader.configure(patterns);
         reader
     }
@@ -66,18 +74,20 @@ impl LoginReader {
 
     /// What lines tell of logins, in their order.
     pub fn logins(&mut self, lines: &LogLines) -> Vec<Login> {
-        let mut last = self.seconds.get(&lines.log).copied().unwrap_or_default();
+        let Memory { mut last, mut conversations } = self.logs.remove(&lines.log).unwrap_or_default();
         let mut clock = Clock { read: lines.read, zone: &lines.zone, last: &mut last };
         let login = |line: &LogLine| {
             let writer = line.writer.as_ref();
             let judged = self.judge(&lines.grammar, &line.text, writer);
-            Some(login(&judged, judged.told.as_ref().ok()?, &line.text, writer, &mut clock))
+            let mut login = login(&judged, judged.told.as_ref().ok()?, &line.text, writer, &mut clock);
+            conversations.follow(&mut login);
+            Some(login)
         };
         let logins = lines.lines.iter().filter_map(login).collect();
-        if self.seconds.len() >= LOGS && !self.seconds.contains_key(&lines.log) {
-            self.seconds.clear();
+        if self.logs.len() >= LOGS {
+            self.logs.clear();
         }
-        self.seconds.insert(lines.log.clone(), last);
+        self.logs.insert(lines.log.clone(), Memory { last, conversations });
         logins
     }
 

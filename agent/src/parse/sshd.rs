@@ -15,8 +15,12 @@ use crate::model::login::{Count, Outcome};
 /// A connection that the listening process dropped: its id is no connection's.
 pub(super) const DROPPED: &str = "sshd.penalty_drop";
 
-/// `log.c` (`MSGBUFSIZ`) cuts messages there, less the prefixes.
-const CUT: usize = 900;
+/// PAM refused in a child of the daemon: see [`super::conversations`].
+pub(super) const PAM_REFUSED: &str = "sshd.pam_refused";
+
+/// Lines that may have been cut off within a certificate's id: busybox takes 256 bytes, `log.c` of OpenSSH 1024. Ordinary lines
+/// of plain keys are shorter than this whatever the user's name.
+const CUT: usize = 240;
 
 pub(super) fn read<'a>(message: &Message<'a>) -> Result<Told<'a>, &'static str> {
     let text = message.text;
@@ -32,6 +36,7 @@ pub(super) fn read<'a>(message: &Message<'a>) -> Result<Told<'a>, &'static str> 
 }
 
 /// Where a connection came from, and what stands before that.
+#[derive(Clone, Copy)]
 struct Origin<'a> {
     before: &'a str,
     source: Option<IpAddr>,
@@ -39,6 +44,11 @@ struct Origin<'a> {
 }
 
 impl Origin<'_> {
+    /// Of two readings that disagree, neither.
+    fn or_nobody(self, other: Self) -> Self {
+        if self.source == other.source { self } else { Origin { source: None, port: None, ..self } }
+    }
+
     /// The fields that every rule fills alike.
     fn told<'a>(&self, outcome: Outcome, count: Count, rule: &'static str) -> Told<'a> {
         Told { outcome, port: self.port, count, ..Told::failure(rule, self.source) }
@@ -129,31 +139,30 @@ fn bare_origin(text: &str) -> Option<Origin<'_>> {
 
 /// Where several readings are possible and disagree, the attempt is of nobody known.
 fn origin(text: &str) -> Option<Origin<'_>> {
-    const MARK: &str = " ssh2: ";
+    let may_be_cut = text.len() >= CUT;
     let exact = bare_origin(text).filter(|_| text.ends_with(" ssh2"));
+    if exact.is_some() && !may_be_cut {
+        return exact;
+    }
     let ends = ExtraEnd::of(text);
-    let readings = |is_form: &dyn Fn(usize, &str) -> bool| {
-        let mut found: Option<Origin<'_>> = None;
-        for (at, _) in text.match_indices(MARK) {
-            let Some((before, after)) = text.split_at_checked(at) else { continue };
-            let extra = after.get(MARK.len()..).unwrap_or_default();
-            if !is_form(at + MARK.len(), extra) {
-                continue;
-            }
-            let Some(origin) = from_at_end(before).filter(|origin| origin.port.is_some()) else { continue };
-            found = Some(match found {
-                Some(other) if other.source != origin.source => Origin { source: None, port: None, ..other },
-                Some(other) => other,
-                None => origin,
-            });
-        }
-        found
-    };
-    exact
-        .or_else(|| readings(&|at, extra| ends.is_extra(at, extra)))
-        // The end of the daemon's form was cut off, or a patched sshd writes another one.
-        .or_else(|| readings(&|_, extra| text.len() >= CUT && is_certificate(extra)))
-        .or_else(|| text.match_indices(MARK).nth(1).is_none().then(|| readings(&|_, _| true))?)
+    let is_form = |at, extra: &str| ends.is_extra(at, extra) || (may_be_cut && is_certificate(extra));
+    // A patched sshd may write what we do not know, but not twice.
+    let is_single = text.match_indices(MARK).nth(1).is_none();
+    let unknown = || readings(text, |_, _| true).next().filter(|_| is_single);
+    readings(text, is_form).chain(exact).reduce(Origin::or_nobody).or_else(unknown)
+}
+
+/// Between where from and what more there is to say.
+const MARK: &str = " ssh2: ";
+
+/// Where from, by each mark behind which the line goes on in the form that is asked for.
+fn readings(text: &str, is_form: impl Fn(usize, &str) -> bool) -> impl Iterator<Item = Origin<'_>> {
+    text.match_indices(MARK).filter_map(move |(at, _)| {
+        let (before, after) = text.split_at_checked(at)?;
+        let extra = after.get(MARK.len()..)?;
+        let origin = from_at_end(before).filter(|origin| origin.port.is_some())?;
+        is_form(at + MARK.len(), extra).then_some(origin)
+    })
 }
 
 /// How a line ends, looked at once: `format_method_key` of `auth.c` and `auth2_record_info` of `auth2-*.c`.
@@ -232,7 +241,7 @@ fn pam_refused(text: &str) -> Result<Told<'_>, &'static str> {
         user: Some(user),
         is_known_user: Some(is_known),
         method: Some("keyboard-interactive/pam".into()),
-        ..origin.told(Outcome::Failure, Count::Pam(1), "sshd.pam_refused")
+        ..origin.told(Outcome::Failure, Count::Pam(1), PAM_REFUSED)
     })
 }
 

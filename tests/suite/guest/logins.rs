@@ -32,7 +32,7 @@ fn succeed(watched: &Watched) {
 fn forge(watched: &Watched) {
     let line = format!("Failed password for root from {SCAPEGOAT} port 1 ssh2");
     let script =
-        format!("for _ in $(seq 20); do logger -t sshd '{line}'; done; logger -t 'sshd[1]' '{line}'");
+        format!("seq 20 | while read n; do logger -t sshd '{line}'; done; logger -t 'sshd[1]' '{line}'");
     watched.guest.shell(&format!("runuser -u mallory -- sh -c \"{script}\"")).unwrap();
     let heard = watched.guest.shell(&format!("journalctl -o cat | grep -c '{SCAPEGOAT}'")).unwrap();
     assert_eq!(heard.trim(), "21");

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::generations::Generations;
+use super::generations::{AsHashed, Generations};
 use super::patterns::Second;
 use crate::detectors::sketches::{KeyedHash, SourceKey};
 use crate::model::login::{Count, Login, Outcome};
@@ -28,7 +28,7 @@ const FORKING: [&str; 1] = ["sshd"];
 #[derive(Debug)]
 pub(super) struct Attempts {
     hash: KeyedHash,
-    connections: Generations<u64, Connection>,
+    connections: Generations<u64, Connection, AsHashed>,
 }
 
 /// What was told of one connection.
@@ -58,7 +58,7 @@ pub(super) struct Heard {
 
 impl Attempts {
     pub(super) fn new(hash: KeyedHash) -> Self {
-        Attempts { hash, connections: Generations::new(hash, CONNECTIONS) }
+        Attempts { hash, connections: Generations::new(AsHashed::default(), CONNECTIONS) }
     }
 
     /// What the line adds: failures or, of a success, one if no other line told it.
@@ -181,11 +181,13 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::type_complexity, reason = "a table")]
     fn each_attempt_counts_once() {
         let (a, b) = ("192.0.2.1", "192.0.2.2");
         let ssh = |count| line("sshd", 7, a, count);
         let ftp = |pid, count| line("vsftpd", pid, a, count);
-        let cases: &[(&str, Vec<(Second, Login)>, &[u32])] = &[
+        type Case = (&'static str, Vec<(Second, Login)>, &'static [u32]);
+        let cases: &[Case] = &[
             ("PAM, sshd, end", vec![(0, ssh(PAM)), (2, ssh(DAEMON)), (3, ssh(Count::Sign))], &[1, 0, 0]),
             (
                 "invalid user, failed, closed",

@@ -27,7 +27,7 @@ const WAITING: usize = 256;
 /// Remembers who sent SYNs.
 #[derive(Debug)]
 pub(super) struct Doubt {
-    seed: u64,
+    key: u64,
     /// Only while there is a capture: 60 KiB.
     seen: Option<Box<KnownSources>>,
     complete_seconds: f64,
@@ -56,7 +56,7 @@ pub(super) struct Forged {
 impl Doubt {
     pub(super) fn new(seed: u64) -> Self {
         Doubt {
-            seed,
+            key: seed,
             seen: None,
             complete_seconds: 0.0,
             own: BTreeSet::new(),
@@ -80,17 +80,16 @@ impl Doubt {
             self.waiting.clear();
             return Vec::new();
         };
-        let seed = self.seed;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "fifteen minutes")]
         let span = COMPLETE as u64;
-        let seen = self.seen.get_or_insert_with(|| Box::new(KnownSources::new(seed, span)));
+        let senders = self.seen.get_or_insert_with(|| Box::new(KnownSources::new(self.key, span)));
         let packets = syns.iter().flat_map(|second| &second.sample);
         for packet in packets.filter(|packet| packet.kind == SynKind::Syn) {
-            seen.learn(packet.source.into());
+            senders.learn(packet.source.into());
         }
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few seconds")]
-        seen.learned_for(seconds.round() as u64);
-        self.complete_seconds = if seen.is_full() { 0.0 } else { self.complete_seconds + seconds };
+        senders.learned_for(seconds.round() as u64);
+        self.complete_seconds = if senders.is_full() { 0.0 } else { self.complete_seconds + seconds };
         self.judge(snapshot.monotonic_ms)
     }
 

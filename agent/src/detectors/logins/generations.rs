@@ -1,21 +1,19 @@
 //! A table that forgets: in two generations, of which the older one goes when the younger one is full.
 
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::mem;
-
-use crate::detectors::sketches::KeyedHash;
 
 /// Keeps the last `capacity` keys that were put, and at most twice as many. Takes no memory while it is empty.
 #[derive(Debug, Clone)]
-pub(super) struct Generations<K, V> {
+pub(super) struct Generations<K, V, S> {
     capacity: usize,
-    young: HashMap<K, V, KeyedHash>,
-    old: HashMap<K, V, KeyedHash>,
+    young: HashMap<K, V, S>,
+    old: HashMap<K, V, S>,
 }
 
-impl<K: Hash + Eq, V> Generations<K, V> {
-    pub(super) fn new(hash: KeyedHash, capacity: usize) -> Self {
+impl<K: Hash + Eq, V, S: BuildHasher + Copy> Generations<K, V, S> {
+    pub(super) fn new(hash: S, capacity: usize) -> Self {
         Generations { capacity, young: HashMap::with_hasher(hash), old: HashMap::with_hasher(hash) }
     }
 
@@ -42,14 +40,44 @@ impl<K: Hash + Eq, V> Generations<K, V> {
     }
 }
 
+/// For tables whose keys are keyed hashes already: only spreads their bits.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct AsHashed(u64);
+
+impl BuildHasher for AsHashed {
+    type Hasher = AsHashed;
+
+    fn build_hasher(&self) -> AsHashed {
+        *self
+    }
+}
+
+impl Hasher for AsHashed {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(number.into());
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // The odd number next to 2^64 divided by the golden ratio (Knuth, volume 3, 6.4).
+        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detectors::sketches::Purpose;
 
     #[test]
     fn what_was_put_last_is_kept_and_memory_is_bounded() {
-        let mut table = Generations::new(KeyedHash::new(1, Purpose::Logins), 100);
+        let mut table = Generations::new(AsHashed::default(), 100);
         for number in 0..10_000u32 {
             table.put(number, number);
             table.put(7, number); // it comes again and again

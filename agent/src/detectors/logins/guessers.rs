@@ -10,14 +10,14 @@ const SOURCES: usize = 4096;
 /// Attempts that are remembered of all of them together: 2 MiB at eight bytes each.
 const ATTEMPTS: usize = 256 * 1024;
 /// Addresses looked at when one has to go.
-const CANDIDATES: u64 = 8;
+const CANDIDATES: u32 = 4;
 /// Seconds by which lines of one address may be out of order. More than that is a clock that was set back.
 const DISORDER: Second = 120;
 
 /// Follows the addresses whose logins fail.
 ///
 /// Of each it keeps the attempts that it takes to recognise a pattern, so what is said of a followed address is exact. When
-/// a new one comes and there is no place left, eight are drawn by the seed, and of these the one with the fewest attempts
+/// a new one comes and there is no place left, four are drawn by the seed, and of these the one with the fewest attempts
 /// within six hours goes, of equals the one that was seen least lately; never one with an open finding. So a million
 /// addresses of one attempt each do not push out one with two. An address that was seen once is one of 4,096 alike: it is
 /// still there for its second attempt if fewer than some thousand new ones come between.
@@ -160,9 +160,10 @@ impl Guessers {
 
     fn least_of_some(&mut self, now: Second) -> usize {
         let places = self.followed.len() as u64;
+        let drawn = self.draw.of(&self.evicted);
         let candidates = (0..CANDIDATES).map(|number| {
-            let drawn = self.draw.draw(self.evicted.wrapping_mul(CANDIDATES).wrapping_add(number), places);
-            usize::try_from(drawn).unwrap_or_default()
+            let sixteen = (drawn >> (16 * number)) & 0xffff;
+            usize::try_from((sixteen * places) >> 16).unwrap_or_default()
         });
         let weight = |place: &usize| self.followed.get(*place).map(|guesser| guesser.weight(now));
         let least = candidates.min_by_key(weight).unwrap_or_default();

@@ -152,6 +152,7 @@ impl Logins {
         self.targets.restore(kept.targets);
         self.targets.restore_crowd(kept.crowd);
         self.open = kept.open.into_iter().collect();
+        self.guessing = self.open.keys().filter(|key| matches!(key, Key::Source(_))).count();
         self.waiting = kept.waiting;
     }
 }

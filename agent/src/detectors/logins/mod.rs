@@ -78,8 +78,9 @@ pub(super) struct Logins {
     tide: Tide,
     regulars: Regulars,
     doubt: Doubt,
-    /// What is open.
+    /// What is open, and how many of them are of addresses that guess.
     open: BTreeMap<Key, Campaign>,
+    guessing: usize,
     /// Successes that wait until it is known whether somebody here wrote them: one an address.
     waiting: Vec<(Key, Campaign)>,
     /// When a distributed attack was last seen.
@@ -168,11 +169,12 @@ impl Logins {
             attempts: Attempts::new(hash),
             names: Names::new(hash),
             guessers: Guessers::new(hash, draw, limits.most()),
-            targets: Targets::new(hash, draw),
+            targets: Targets::new(draw),
             tide: Tide::default(),
             regulars: Regulars::new(hash),
             doubt: Doubt::new(seed),
             open: BTreeMap::new(),
+            guessing: 0,
             waiting: Vec::new(),
             crowd_seen: None,
             behind: BTreeMap::new(),
@@ -249,8 +251,9 @@ impl Logins {
             guesser.unknown_user = Some(now);
         }
         let is_open = guesser.is_open;
-        let mut findings = self.go_on(part);
+        let mut findings = Vec::new();
         if is_open {
+            findings.extend(self.go_on(part));
             findings.extend(self.reconsider(part));
         } else if !is_doubtful {
             findings.extend(self.look(part, false));
@@ -286,19 +289,12 @@ impl Logins {
         findings
     }
 
-    /// The findings that this belongs to already.
-    fn go_on(&mut self, part: Part) -> Vec<Finding> {
+    /// The finding of its address goes on.
+    fn go_on(&mut self, part: Part) -> Option<Finding> {
         let is_live = self.is_live(part.at);
-        let mut findings = Vec::new();
-        for key in [Key::Source(part.source), Key::Success(part.source)] {
-            let Some(campaign) = self.open.get_mut(&key) else { continue };
-            if matches!(key, Key::Success(_)) {
-                continue;
-            }
-            campaign.add(part, true);
-            findings.extend(update(campaign, part.at, is_live, &self.names));
-        }
-        findings
+        let campaign = self.open.get_mut(&Key::Source(part.source))?;
+        campaign.add(part, true);
+        update(campaign, part.at, is_live, &self.names)
     }
 
     /// What looked like a broken job may turn out to be an attack.
@@ -323,6 +319,9 @@ impl Logins {
 
     fn judge(&self, source: SourceKey, now: Second) -> Option<(Kind, Second)> {
         let guesser = self.guessers.of(source)?;
+        if guesser.untold().len() < self.limits.fewest() {
+            return None;
+        }
         patterns::judge(guesser.untold(), now, self.limits(source, now), guesser.around(now))
     }
 
@@ -348,8 +347,7 @@ impl Logins {
     fn look(&mut self, part: Part, is_forged: bool) -> Vec<Finding> {
         let Some((kind, first)) = self.judge(part.source, part.at) else { return Vec::new() };
         let Ok(pattern) = Pattern::try_from(kind) else { return Vec::new() };
-        let is_guesser = |key: &&Key| matches!(key, Key::Source(_));
-        if self.open.keys().filter(is_guesser).count() >= OPEN_GUESSERS {
+        if self.guessing >= OPEN_GUESSERS {
             return self.too_many(part);
         }
         let key = Key::Source(part.source);
@@ -405,9 +403,8 @@ impl Logins {
         let key = Key::User(part.user);
         let is_live = self.is_live(part.at);
         if let Some(campaign) = self.open.get_mut(&key) {
-            let lasts = aim.sources * 2 >= least;
-            campaign.add(part, lasts);
-            if lasts {
+            campaign.add(part, aim.lasts);
+            if aim.lasts {
                 self.crowd_seen = Some(part.at);
             }
             return update(campaign, part.at, is_live, &self.names).into_iter().collect();
@@ -474,7 +471,9 @@ impl Logins {
             campaign.was_read_late();
         }
         let finding = campaign.tell(State::Open, part.at, &self.names);
-        self.open.insert(key, campaign);
+        if self.open.insert(key, campaign).is_none() && matches!(key, Key::Source(_)) {
+            self.guessing += 1;
+        }
         finding
     }
 
@@ -605,6 +604,7 @@ impl Logins {
         let mut campaign = self.open.remove(&key)?;
         match key {
             Key::Source(source) => {
+                self.guessing = self.guessing.saturating_sub(1);
                 if let Some(guesser) = self.guessers.of_mut(source) {
                     guesser.close();
                 }
@@ -626,17 +626,21 @@ impl Logins {
             return Vec::new();
         }
         let quiet = self.settings.quiet_seconds;
-        let own = login.source.map(SourceKey::from);
-        let is_own = |key: &Key| match key {
-            Key::Source(source) | Key::Success(source) => own == Some(*source),
-            Key::User(_) | Key::Everybody => false,
+        let is_over = |campaign: &Campaign| campaign.is_over(now, quiet);
+        let over: Vec<Key> = if now / MINUTE == self.swept {
+            let own = login.source.map(SourceKey::from);
+            let own = own.into_iter().flat_map(|source| [Key::Source(source), Key::Success(source)]);
+            own.filter(|key| self.open.get(key).is_some_and(is_over)).collect()
+        } else {
+            let own = login.source.map(SourceKey::from);
+            let is_its = |key: &Key, campaign: &Campaign| match key {
+                Key::Source(source) | Key::Success(source) if own == Some(*source) => true,
+                _ => campaign.is_of(&login.service),
+            };
+            let its = self.open.iter().filter(|(key, campaign)| is_its(key, campaign) && is_over(campaign));
+            its.map(|(key, _)| *key).collect()
         };
-        let is_new_minute = now / MINUTE != self.swept;
         self.swept = now / MINUTE;
-        let is_over = |(key, campaign): &(&Key, &Campaign)| {
-            (is_own(key) || (is_new_minute && campaign.is_of(&login.service))) && campaign.is_over(now, quiet)
-        };
-        let over: Vec<Key> = self.open.iter().filter(is_over).map(|(key, _)| *key).collect();
         over.into_iter().filter_map(|key| self.close(key, now)).collect()
     }
 

@@ -3,7 +3,7 @@
 //! People type passwords where the user's name belongs. So only names of users that exist are kept and told; all others are
 //! one mask, the same whatever the text and its length.
 
-use super::generations::Generations;
+use super::generations::{AsHashed, Generations};
 use super::patterns::NOBODY;
 use crate::detectors::sketches::KeyedHash;
 
@@ -18,12 +18,12 @@ pub(super) const MASK: &str = "(unknown user)";
 #[derive(Debug)]
 pub(super) struct Names {
     hash: KeyedHash,
-    names: Generations<u32, String>,
+    names: Generations<u32, String, AsHashed>,
 }
 
 impl Names {
     pub(super) fn new(hash: KeyedHash) -> Self {
-        Names { hash, names: Generations::new(hash, NAMES) }
+        Names { hash, names: Generations::new(AsHashed::default(), NAMES) }
     }
 
     /// The hash that stands for the user; 0 and 1 have other meanings.
@@ -60,7 +60,7 @@ impl Names {
     }
 
     pub(super) fn forget_all(&mut self) {
-        self.names = Generations::new(self.hash, NAMES);
+        self.names = Generations::new(AsHashed::default(), NAMES);
     }
 }
 

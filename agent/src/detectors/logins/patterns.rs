@@ -84,6 +84,11 @@ impl Limits {
         Limits { slow: self.slow * 3, heeds_rhythm: false, ..self }
     }
 
+    /// Fewer attempts make no pattern.
+    pub(super) fn fewest(self) -> usize {
+        self.minute.min(self.users).min(self.slow * 2 / 3)
+    }
+
     /// How many attempts have to be remembered to tell.
     pub(super) fn most(self) -> usize {
         let known = self.for_known();
@@ -114,10 +119,6 @@ pub(super) fn judge(
     limits: Limits,
     around: Circumstances,
 ) -> Option<(Kind, Second)> {
-    let few = limits.minute.min(limits.users).min(limits.slow * 2 / 3).min(limits.ten_minutes);
-    if attempts.len() < few {
-        return None;
-    }
     fast(attempts, now, limits, around).or_else(|| slow(attempts, now, limits, around))
 }
 
@@ -158,7 +159,8 @@ fn slow(attempts: &[Attempt], now: Second, limits: Limits, around: Circumstances
     let span = now.abs_diff(first);
     let is_many = slow.len() >= limits.slow && span >= SPREAD;
     let is_rhythm = limits.heeds_rhythm && slow.len() >= limits.slow * 2 / 3 && span >= REGULAR_SPREAD;
-    if !is_many && !(is_rhythm && is_regular(slow)) {
+    let is_slow = is_many || (is_rhythm && is_regular(slow));
+    if !is_slow {
         return None;
     }
     let kind = if is_broken_job(slow, around) { Kind::RepeatedFailureInternal } else { Kind::SlowBruteForce };
@@ -200,11 +202,20 @@ pub(super) fn users(attempts: &[Attempt]) -> usize {
     let named = |attempt: &Attempt| (attempt.user != NOBODY).then_some(attempt.user);
     let mut users = attempts.iter().filter_map(named);
     let Some(first) = users.next() else { return 0 };
-    // Most often there is one; a set costs more than all the rest.
+    // Most often there is one or a few; a set costs more than all the rest.
     if users.clone().all(|user| user == first) {
         return 1;
     }
-    users.chain([first]).collect::<BTreeSet<_>>().len()
+    if attempts.len() > 64 {
+        return users.chain([first]).collect::<BTreeSet<_>>().len();
+    }
+    let mut seen = Vec::with_capacity(attempts.len());
+    users.chain([first]).for_each(|user| {
+        if !seen.contains(&user) {
+            seen.push(user);
+        }
+    });
+    seen.len()
 }
 
 fn is_regular(attempts: &[Attempt]) -> bool {

@@ -16,7 +16,7 @@ const NETWORK: u32 = 1;
 
 /// Remembers successful logins for a week.
 #[derive(Debug)]
-pub(super) struct Regulars(Generations<(SourceKey, u32), Second>);
+pub(super) struct Regulars(Generations<(SourceKey, u32), Second, KeyedHash>);
 
 impl Regulars {
     pub(super) fn new(hash: KeyedHash) -> Self {

@@ -1,16 +1,17 @@
 //! The users that are tried: many addresses that try one of them are a distributed brute force.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::generations::AsHashed;
 use super::patterns::{HOUR, Second};
 use crate::detectors::sketches::{KeyedHash, SourceKey};
 
 /// Users that are followed at once, at most. Names that the log says do not exist are not followed.
 const USERS: usize = 512;
 /// Users looked at when one has to go.
-const CANDIDATES: u64 = 8;
+const CANDIDATES: u32 = 4;
 /// Attempts on one user that are remembered for each address that makes an attack: who comes back is no new one.
 const ATTEMPTS_A_SOURCE: usize = 4;
 /// The most addresses that are told apart: 4 KiB a user.
@@ -25,7 +26,7 @@ const NEW: f64 = 1.0 / 24.0;
 pub(super) struct Targets {
     draw: KeyedHash,
     evicted: u64,
-    places: HashMap<u32, usize, KeyedHash>,
+    places: HashMap<u32, usize, AsHashed>,
     followed: Vec<Target>,
     /// All that were tried, in half hours.
     crowd: [HalfHour; 2],
@@ -60,8 +61,8 @@ struct HalfHour {
 pub(super) struct Aim {
     /// When its first attempt was.
     pub(super) first: Second,
-    /// Addresses within the hour.
-    pub(super) sources: usize,
+    /// Whether half as many addresses as make an attack tried within the hour.
+    pub(super) lasts: bool,
     /// Attempts of an hour that are usual.
     pub(super) usual: f64,
     /// Whether it makes a finding.
@@ -90,11 +91,11 @@ impl HalfHour {
 }
 
 impl Targets {
-    pub(super) fn new(places: KeyedHash, draw: KeyedHash) -> Self {
+    pub(super) fn new(draw: KeyedHash) -> Self {
         Targets {
             draw,
             evicted: 0,
-            places: HashMap::with_hasher(places),
+            places: HashMap::with_hasher(AsHashed::default()),
             followed: Vec::new(),
             crowd: Default::default(),
         }
@@ -145,9 +146,10 @@ impl Targets {
 
     fn least_of_some(&mut self) -> usize {
         let places = self.followed.len() as u64;
+        let drawn = self.draw.of(&self.evicted);
         let candidates = (0..CANDIDATES).map(|number| {
-            let drawn = self.draw.draw(self.evicted.wrapping_mul(CANDIDATES).wrapping_add(number), places);
-            usize::try_from(drawn).unwrap_or_default()
+            let sixteen = (drawn >> (16 * number)) & 0xffff;
+            usize::try_from((sixteen * places) >> 16).unwrap_or_default()
         });
         let weight = |place: &usize| self.followed.get(*place).map(Target::weight);
         let least = candidates.min_by_key(weight).unwrap_or_default();
@@ -222,12 +224,12 @@ impl Target {
         if usize::try_from(hour).unwrap_or(usize::MAX) < least && !self.is_open {
             return None;
         }
-        let recent: Vec<_> =
-            self.attempts.iter().filter(|(at, _)| now.abs_diff(*at) < HOUR).copied().collect();
-        let first = recent.first()?.0;
-        let sources = recent.iter().map(|(_, source)| *source).collect::<BTreeSet<_>>().len();
-        let is_attack = sources >= least && is_much;
-        Some(Aim { first, sources, usual: self.usual, is_attack })
+        let is_recent = |(at, _): &&(Second, u32)| now.abs_diff(*at) < HOUR;
+        let first = self.attempts.iter().find(is_recent)?.0;
+        let newest_first = || self.attempts.iter().rev().filter(is_recent).map(|(_, source)| *source);
+        let lasts = are_different(newest_first(), least.div_ceil(2));
+        let is_attack = !self.is_open && is_much && are_different(newest_first(), least);
+        Some(Aim { first, lasts, usual: self.usual, is_attack })
     }
 
     /// Its finding is over: the next attack begins anew.
@@ -239,6 +241,20 @@ impl Target {
     fn weight(&self) -> (bool, usize, Second) {
         (self.is_open, self.attempts.len(), self.attempts.last().map_or(0, |(at, _)| *at))
     }
+}
+
+/// Whether there are so many different ones: stops as soon as that is known.
+fn are_different(sources: impl Iterator<Item = u32>, least: usize) -> bool {
+    let mut seen = Vec::with_capacity(least);
+    for source in sources {
+        if !seen.contains(&source) {
+            seen.push(source);
+        }
+        if seen.len() >= least {
+            return true;
+        }
+    }
+    false
 }
 
 /// Half of an address's hash, to tell it from others that try the same user.

@@ -62,9 +62,9 @@ impl Tide {
             self.users.insert(user);
             self.tried.add(user, times);
         }
-        self.is_high |= self.is_high_now();
+        self.is_high = self.is_high || self.is_high_now();
         let together = self.before.iter().sum::<u32>().saturating_add(self.attempts);
-        let began = if !self.before.is_empty() { self.began } else { self.first };
+        let began = if self.before.is_empty() { self.first } else { self.began };
         Level {
             began,
             attempts: self.attempts,

@@ -34,6 +34,8 @@ pub(super) struct Log {
     pub(super) at_path: Option<Id>,
     /// Where reading stood in a file that is not found yet.
     pub(super) lost: Option<Mark>,
+    /// The inode of a file that was truncated while nobody read it.
+    pub(super) truncated: Option<u64>,
     /// Whether there are files between the last and the present one that are not open yet.
     pub(super) is_catching_up: bool,
     /// Whether the present file could not be read at start: what is in it then is left out.
@@ -44,8 +46,10 @@ pub(super) struct Log {
     pub(super) is_moved: bool,
     /// Whether it was told that there is more to read.
     pub(super) is_told_behind: bool,
-    /// Whether it took a file over from another log: that must be told first.
-    pub(super) has_gained: bool,
+    /// Whether it is told before others: it has a copy, known as such only as long as what it was copied from is there.
+    pub(super) is_first: bool,
+    /// Files that another log took over in this turn: they stay in this place until the other one's may be stored.
+    pub(super) given: Vec<Mark>,
 }
 
 impl Log {
@@ -58,12 +62,14 @@ impl Log {
             files: Vec::new(),
             at_path: None,
             lost: None,
+            truncated: None,
             is_catching_up: false,
             is_from_end: false,
             lines: Vec::new(),
             is_moved: false,
             is_told_behind: false,
-            has_gained: false,
+            is_first: false,
+            given: Vec::new(),
         }
     }
 
@@ -133,7 +139,8 @@ impl Log {
 
     /// Where reading stands.
     pub(super) fn cursor(&self) -> Cursor {
-        let marks = self.files.iter().map(Reading::mark).chain(self.lost.clone()).collect();
+        let open = self.files.iter().map(Reading::mark);
+        let marks = self.given.iter().cloned().chain(open).chain(self.lost.clone()).collect();
         Cursor { log: self.name.to_string(), place: Place::of(marks, self.is_from_end).bytes() }
     }
 }

@@ -87,6 +87,8 @@ pub(super) struct Reading {
     grown: Instant,
     /// Whether the kernel tells when it changes.
     pub(super) is_watched: bool,
+    /// Whether it could not be read when that was last tried.
+    pub(super) has_failed: bool,
 }
 
 impl Reading {
@@ -109,6 +111,7 @@ impl Reading {
             rotated: None,
             grown: now,
             is_watched: false,
+            has_failed: false,
         })
     }
 
@@ -221,7 +224,9 @@ impl Reading {
             }
             let before = self.read.tail().len();
             let from = self.position.saturating_sub(before as u64);
-            let found = read_fully(&self.file, buffer, from)?;
+            let found = read_fully(&self.file, buffer, from);
+            self.has_failed = found.is_err();
+            let found = found?;
             let found = buffer.get(..found).unwrap_or_default();
             // What was there before is there still, or the file was truncated, whatever its size is now.
             let Some(data) = found.strip_prefix(self.read.tail()) else {

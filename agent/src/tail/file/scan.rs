@@ -12,7 +12,7 @@ use glob::{MatchOptions, Pattern};
 use super::log::Log;
 use super::place::{Mark, Place};
 use super::reading::{Id, Reading};
-use super::rotation::{self, Last};
+use super::rotation::{self, Between, Last};
 use super::{FileRule, Files, MOST_LOGS, POLL, Read, SCAN, access};
 use crate::host::paths::Paths;
 use crate::model::log_line::Grammar;
@@ -127,27 +127,34 @@ impl Files {
         (key, marks)
     }
 
-    /// Opens rotated files. The last one is sought with what came after it, when it is known what is at the path.
+    /// Opens rotated files, before any path is looked at: what lies there may be one of them. If the last is not found, what came
+    /// after it is sought when it is known what is at the log's path.
     fn restore_rotated(&mut self, key: &str, mut marks: Vec<Mark>, now: Instant) {
         let elsewhere = self.elsewhere(true);
         let Some(log) = self.logs.get_mut(key) else { return };
         let has_present = log.present().is_some();
         if !has_present {
-            log.lost = marks.pop();
+            log.lost = marks.pop_if(|mark| mark.is_finished);
         }
+        let count = marks.len();
         let mut gaps = Vec::new();
-        for (at, mark) in marks.iter().enumerate() {
-            match rotation::find(&log.real, mark, &elsewhere, now) {
-                Ok(mut found) => {
-                    gaps.extend(found.gap.take());
-                    if let Some(mut file) = found.rest {
-                        file.rotated = Some(now);
-                        log.files.insert(at.min(log.files.len()), file);
-                    }
-                }
-                Err(error) => gaps.push(format!("a rotated file cannot be found: {error}")),
-            }
+        for (at, mark) in marks.into_iter().enumerate() {
             log.is_moved = true;
+            let is_last = at + 1 == count && !has_present && log.lost.is_none();
+            match rotation::find(&log.real, &mark, &elsewhere, now) {
+                Ok(Between { rest: Some(mut file), .. }) => {
+                    file.rotated = Some(now);
+                    if is_last && file.id.inode != mark.inode {
+                        log.truncated = Some(mark.inode);
+                    }
+                    let before =
+                        if has_present { log.files.len().saturating_sub(1) } else { log.files.len() };
+                    log.files.insert(before, file);
+                }
+                _ if is_last => log.lost = Some(mark),
+                Ok(found) => gaps.extend(found.gap),
+                Err(error) => gaps.push(format!("a rotated file cannot be sought: {error}")),
+            }
         }
         for gap in gaps {
             self.told.push(Read::Gap { log: key.into(), what: format!("{key}: {gap}") });
@@ -170,6 +177,9 @@ impl Files {
             if !self.rules.iter().any(|rule| rule.named == key) {
                 self.well(&key);
             }
+        }
+        for (key, file) in &named {
+            self.logs.entry(key.clone()).or_insert_with(|| Log::new(key, file.path.clone(), file.rule));
         }
         for (key, file) in &named {
             self.follow(key, file, now);
@@ -282,12 +292,12 @@ impl Files {
 
     /// Follows what is at a log's path.
     fn follow(&mut self, key: &str, named: &Named, now: Instant) {
-        let log =
-            self.logs.entry(key.into()).or_insert_with(|| Log::new(key, named.path.clone(), named.rule));
+        let Some(log) = self.logs.get_mut(key) else { return };
         log.rule = named.rule;
         log.at_path = Some(named.id);
-        if log.present().is_some_and(|file| file.id == named.id) {
-            return self.well(key);
+        if let Some(file) = log.present().filter(|file| file.id == named.id) {
+            let has_failed = file.has_failed;
+            return if has_failed { file.has_more = true } else { self.well(key) };
         }
         if log.take_back(named.id, now) {
             return self.well(key);
@@ -347,13 +357,15 @@ impl Files {
             return self.trouble(key, what);
         }
         // The same file, which says something else: it was truncated meanwhile.
-        if log.lost.as_ref().is_some_and(|mark| mark.inode == file.id.inode) {
+        let inode = Some(file.id.inode);
+        if log.lost.as_ref().map(|mark| mark.inode) == inode || log.truncated.take() == inode {
             file.begin();
         }
         if is_first || self.catch_up(key, Some(file.id), now) {
             let Some(log) = self.logs.get_mut(key) else { return };
             log.real = log.path.canonicalize().unwrap_or_else(|_| log.path.clone());
             log.add(file, None);
+            log.is_first |= is_copy;
         } else {
             self.is_scan_due = true;
         }

@@ -59,7 +59,7 @@ pub(super) struct Child {
     err: ChildStderr,
     is_err_open: bool,
     piece: Vec<u8>,
-    lines: Lines,
+    pub(super) lines: Lines,
     said: Vec<u8>,
 }
 
@@ -182,8 +182,8 @@ impl Drop for Child {
 
 /// Cuts what is read into lines. Never holds more than a line's limit and a piece.
 #[derive(Default)]
-struct Lines {
-    held: Vec<u8>,
+pub(super) struct Lines {
+    pub(super) held: Vec<u8>,
     start: usize,
     /// Up to where there is no line's end.
     searched: usize,

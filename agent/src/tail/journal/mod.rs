@@ -19,8 +19,6 @@ mod child;
 mod entry;
 mod matches;
 mod place;
-#[cfg(test)]
-mod tests;
 
 use std::fs;
 use std::io;
@@ -116,6 +114,8 @@ pub struct Journal {
     zone: TimeZone,
     pace: Pace,
     place: Place,
+    /// Where the child begins, until it has given the entry there again.
+    begin: Option<Place>,
     /// Whether the place was not handed on yet.
     is_moved: bool,
     /// The last of a run of pauses.
@@ -150,6 +150,7 @@ impl Journal {
             matches,
             zone,
             pace,
+            begin: None,
             is_moved: stored.is_none(),
             place: stored.unwrap_or_else(|| Place { cursor: None, until_us: wall().as_microsecond() }),
             pause: pace.first,
@@ -242,6 +243,7 @@ impl Journal {
             .to_vec();
         arguments.push(format!("--output-fields={FIELDS}"));
         arguments.push(self.place.argument());
+        self.begin = Some(self.place.clone()).filter(|place| place.cursor.is_some());
         arguments.extend(self.matches.iter().cloned());
         if let Some(child) = self.start(&arguments, told) {
             let now = Instant::now();
@@ -309,7 +311,8 @@ impl Journal {
                 self.tell("journalctl gave what is no entry of a journal; passed over".into(), told);
                 continue;
             }
-            if entry.cursor.as_ref().is_some_and(|cursor| self.place.is_at(cursor)) {
+            let is_begin = |begin: &Place| entry.cursor.as_ref().is_some_and(|cursor| begin.is_at(cursor));
+            if self.begin.take_if(|begin| is_begin(begin)).is_some() {
                 continue;
             }
             batch.has_entry = true;
@@ -468,3 +471,6 @@ fn lack(said: &str) -> Option<&'static str> {
 fn is_damage(said: &str) -> bool {
     ["ignoring file", "corrupt", "truncated", "Bad message"].iter().any(|words| said.contains(words))
 }
+
+#[cfg(test)]
+mod tests;

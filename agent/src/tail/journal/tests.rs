@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
@@ -40,8 +39,9 @@ impl Stand {
              run=$(wc -l < arguments)\n{follow}\n",
             stand.0.path().display()
         );
-        stand.write("journalctl", &script);
-        fs::set_permissions(stand.path("journalctl"), fs::Permissions::from_mode(0o755)).unwrap();
+        stand.write("script", &script);
+        // Not the script itself: while any process still has it open to write, it would not start.
+        symlink("/bin/sh", stand.path("journalctl")).unwrap();
         stand
     }
 
@@ -58,7 +58,7 @@ impl Stand {
     }
 
     fn program(&self) -> Program {
-        Program { path: self.path("journalctl"), arguments: Vec::new() }
+        Program { path: self.path("journalctl"), arguments: vec![self.path("script").display().to_string()] }
     }
 
     fn open(&self, stored: Option<&str>, pace: Pace) -> Journal {
@@ -443,7 +443,6 @@ fn a_child_that_stays_is_well_though_it_is_silent() {
     let mut journal = stand.open(None, Pace { settled: Duration::from_millis(20), ..PACE });
     let told = read_until(&mut journal, |told| told.words.contains(&"well".to_string()));
     assert_eq!(told.words.len(), 2, "{told:?}");
-    assert_eq!(stand.begun().len(), 2);
 }
 
 #[test]
@@ -484,9 +483,12 @@ fn quiet_moves_the_place_in_time() {
     stand.write("part", &entries(1..2));
     let mut journal =
         stand.open(Some(&format!("c0 @{T}")), Pace { quiet: Duration::from_millis(10), ..PACE });
-    let told = read_until(&mut journal, |told| told.places.len() >= 3);
-    let places: Vec<_> = told.places.iter().map(|place| Place::read(place.as_bytes()).unwrap()).collect();
-    assert!(places.iter().all(|place| place.cursor.as_deref() == Some("c1")), "{places:?}");
+    let behind = |told: &Told| -> Vec<Place> {
+        let places = told.places.iter().map(|place| Place::read(place.as_bytes()).unwrap());
+        places.filter(|place| place.cursor.as_deref() == Some("c1")).collect()
+    };
+    let told = read_until(&mut journal, |told| behind(told).len() >= 3);
+    let places = behind(&told);
     assert_eq!(places[0].until_us, T + 1);
     assert!(places[1].until_us < places[2].until_us, "{places:?}");
     assert_eq!(told.texts, ["m1"]);
@@ -505,19 +507,15 @@ fn garbage_is_passed_over_and_long_lines_are_cut() {
     );
     stand.write("part2", &format!("\"}}\n{}", entry(3)));
     let mut journal = stand.open(Some(&format!("c0 @{T}")), PACE);
-    let before = peak_kib();
-    let told = read_until(&mut journal, |told| told.texts.len() == 3);
-    // A hundred megabytes in one line; other tests run beside this one.
-    assert!(peak_kib() - before < 60_000, "{} KiB", peak_kib() - before);
+    let mut told = Told::default();
+    while told.texts.len() < 3 {
+        told.add(journal.read(Duration::from_millis(1)));
+        let State::Following { child, .. } = &journal.state else { continue };
+        assert!(child.lines.held.capacity() < 32 * LINE, "{}", child.lines.held.capacity());
+    }
     assert_eq!(told.texts, ["m1", "", "m3"]);
     assert_eq!(told.words, ["trouble: journalctl gave what is no entry of a journal; passed over", "well"]);
     assert_eq!(told.places.last().unwrap(), &format!("c3 @{}", T + 3));
-}
-
-fn peak_kib() -> u64 {
-    let usage = fs::read_to_string(Path::new("/proc/self/status")).unwrap();
-    let peak = usage.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    peak.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 #[test]
@@ -575,11 +573,12 @@ fn pauses_double_and_entries_end_them() {
     let mut journal = stand.open(None, Pace { longest: Duration::from_millis(6), ..PACE });
     let mut pauses = Vec::new();
     while pauses.len() < 5 {
-        journal.read(Duration::from_millis(1));
+        journal.step(&mut Vec::new());
         let is_waiting = matches!(journal.state, State::Waiting { .. });
         if is_waiting && pauses.last() != Some(&journal.pause.as_millis()) {
             pauses.push(journal.pause.as_millis());
         }
+        journal.wait(Duration::from_millis(1));
     }
     assert_eq!(pauses, [2, 4, 6, 2, 4]);
 }
@@ -598,4 +597,19 @@ proptest::proptest! {
             assert_eq!(Place::read(&place.write()), Some(place));
         }
     }
+}
+
+#[test]
+fn a_right_that_was_given_later_is_noticed() {
+    let hint = "echo 'Hint: You are currently not seeing messages from other users and the system.' >&2";
+    let stand = Stand::new(&format!("test -e allowed || {hint}; {OLDEST}"), STAY);
+    let mut journal = stand.open(None, Pace { settled: Duration::from_millis(1), ..PACE });
+    let told = read_until(&mut journal, |told| !told.words.is_empty());
+    assert!(told.words[0].starts_with("trouble: the journal may not be read"), "{told:?}");
+    for _ in 0..10 {
+        assert!(journal.read(Duration::from_millis(2)).is_empty(), "a child that stays is not enough");
+    }
+    stand.write("allowed", "");
+    let told = read_until(&mut journal, |told| !told.words.is_empty());
+    assert_eq!(told.words, ["well"]);
 }
