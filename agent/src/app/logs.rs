@@ -90,7 +90,7 @@ impl Logs {
             }
             match pause {
                 // What is still wrong the new readers tell again.
-                Pause::Reload => self.forget(troubled),
+                Pause::Reload => self.forget(&troubled),
                 Pause::Stop => return Ok(()),
             }
         }
@@ -135,7 +135,7 @@ impl Logs {
     }
 
     /// Logs that are no longer read are in no trouble.
-    fn forget(&self, troubled: BTreeSet<String>) {
+    fn forget(&self, troubled: &BTreeSet<String>) {
         let board = self.board.as_ref();
         board.inspect(|board| troubled.iter().for_each(|log| board.well(log)));
     }

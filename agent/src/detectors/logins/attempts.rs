@@ -180,13 +180,14 @@ mod tests {
         lines.iter().map(|(second, login)| attempts.hear(login, 1_000 + second).of_source).collect()
     }
 
+    /// A name, lines at these seconds, and what each adds.
+    type Case = (&'static str, Vec<(Second, Login)>, &'static [u32]);
+
     #[test]
-    #[expect(clippy::type_complexity, reason = "a table")]
     fn each_attempt_counts_once() {
         let (a, b) = ("192.0.2.1", "192.0.2.2");
         let ssh = |count| line("sshd", 7, a, count);
         let ftp = |pid, count| line("vsftpd", pid, a, count);
-        type Case = (&'static str, Vec<(Second, Login)>, &'static [u32]);
         let cases: &[Case] = &[
             ("PAM, sshd, end", vec![(0, ssh(PAM)), (2, ssh(DAEMON)), (3, ssh(Count::Sign))], &[1, 0, 0]),
             (
