@@ -592,6 +592,51 @@ fn open_findings_are_bounded_and_the_rest_is_told_together() {
     assert!(detector.learned().unwrap().to_string().len() < 200 * 1024);
 }
 
+/// The state file refuses more than 256 KiB, and would keep what was learned before beside places that moved on.
+#[test]
+fn what_is_kept_fits_into_the_state_file_whatever_the_settings() {
+    let settings = LoginSettings { sources: 10_000, users: 1000, ..LoginSettings::default() };
+    let mut detector = logins(settings, 1);
+    let mut number = 0;
+    for user in 0..40 {
+        for source in 0..600u32 {
+            let [_, _, c, d] = source.to_be_bytes();
+            number += 1;
+            let line =
+                failure(i64::from(user * 60), number, [20, 1, c, d], &format!("{user}{}", "u".repeat(60)));
+            login(&mut detector, &line);
+        }
+    }
+    // Findings with as many users as one remembers.
+    for guesser in 0..64 {
+        for user in 0..70 {
+            number += 1;
+            login(&mut detector, &failure(3_000, number, [30, 1, 1, guesser], &format!("v{user}")));
+        }
+    }
+    let kept = detector.learned().unwrap();
+    assert!(kept.to_string().len() < 256 * 1024);
+    assert!(kept["open"].as_array().unwrap().len() >= 64, "what is open is never left out");
+    let mut second = default(2);
+    second.restore(&kept);
+    assert_eq!(second.learned().unwrap()["open"], kept["open"]);
+}
+
+/// A log that was behind and is no longer read (another configuration) holds no finding open.
+#[test]
+fn a_log_that_is_no_longer_read_is_not_waited_for() {
+    let mut detector = default(1);
+    let mut tick = |detector: &mut Logins, at: i64| {
+        detector.observe(&Event::Snapshot(Arc::new(snapshot(BEGIN + at, u64::try_from(at).unwrap() * 1000))))
+    };
+    tick(&mut detector, 0);
+    detector.observe(&lines_read("/var/log/old", true));
+    assert_eq!(kinds(&replay(&mut detector, &failures(0, 0, 6))), ["brute_force"]);
+    let closed =
+        (1..3_000).find(|at| tick(&mut detector, *at).iter().any(|told| told.state == State::Closed));
+    assert!(closed.is_some_and(|at| (1_800..1_900).contains(&at)), "{closed:?}");
+}
+
 /// A scene is what it says: the same seed makes the same log.
 #[test]
 fn scenes_are_seeded() {

@@ -1,5 +1,6 @@
 //! Logs into the pipeline. Reading blocks, so each reader has a thread of its own; a slow pipeline makes it wait.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use super::{Ended, on_a_thread};
 use crate::host::paths::Paths;
 use crate::model::event::Event;
+use crate::model::log_line::Cursor;
 use crate::service::board::Board;
 use crate::tail::{self, Cursors, Read, Tail, TailRules};
 
@@ -21,6 +23,32 @@ pub(super) struct Logs {
     pub(super) paths: Paths,
     pub(super) rules: watch::Receiver<TailRules>,
     pub(super) board: Option<Arc<Board>>,
+}
+
+/// What readers told that the next ones, after a reload, need to know.
+struct Forwarded<'a> {
+    cursors: &'a mut Cursors,
+    /// Logs in trouble.
+    troubled: BTreeSet<String>,
+}
+
+impl Forwarded<'_> {
+    /// A log was read as far as this. An empty place is none: the log is gone.
+    fn moved(&mut self, Cursor { log, place }: Cursor) {
+        if place.is_empty() {
+            self.cursors.remove(&log);
+        } else {
+            self.cursors.insert(log, place);
+        }
+    }
+
+    fn heard(&mut self, read: &Read) {
+        match read {
+            Read::Trouble { log, .. } => _ = self.troubled.insert(log.clone()),
+            Read::Well { log } => _ = self.troubled.remove(log),
+            Read::Lines(_) | Read::Gap { .. } => {}
+        }
+    }
 }
 
 /// Why readers were stopped.
@@ -52,14 +80,17 @@ impl Logs {
                     Ok(())
                 })?);
             }
-            let pause = self.forward(&rules, &mut from, &mut cursors, &events, &mut stopped).await;
+            let mut forwarded = Forwarded { cursors: &mut cursors, troubled: BTreeSet::new() };
+            let pause = self.forward(&rules, &mut from, &mut forwarded, &events, &mut stopped).await;
+            let troubled = forwarded.troubled;
             drop(from);
             // No reader is left behind that would start a second time beside itself.
             for thread in &mut threads {
                 Ended::wait(thread).await?;
             }
             match pause {
-                Pause::Reload => {}
+                // What is still wrong the new readers tell again.
+                Pause::Reload => self.forget(troubled, &events).await,
                 Pause::Stop => return Ok(()),
             }
         }
@@ -69,7 +100,7 @@ impl Logs {
         &mut self,
         rules: &TailRules,
         from: &mut mpsc::Receiver<Read>,
-        cursors: &mut Cursors,
+        forwarded: &mut Forwarded<'_>,
         events: &mpsc::Sender<Event>,
         stopped: &mut watch::Receiver<bool>,
     ) -> Pause {
@@ -92,10 +123,11 @@ impl Logs {
                         return Pause::Stop;
                     }
                     if let Some(cursor) = cursor {
-                        cursors.insert(cursor.log, cursor.place);
+                        forwarded.moved(cursor);
                     }
                 }
                 other => {
+                    forwarded.heard(&other);
                     self.tell(&other);
                     let trouble = match other {
                         Read::Trouble { log, what } => Event::LogTrouble { log, what: Some(what) },
@@ -107,6 +139,15 @@ impl Logs {
                     }
                 }
             }
+        }
+    }
+
+    /// Logs that are no longer read are in no trouble.
+    async fn forget(&self, troubled: BTreeSet<String>, events: &mpsc::Sender<Event>) {
+        for log in troubled {
+            self.board.as_ref().inspect(|board| board.well(&log));
+            // Where nobody listens any more, the next event tells.
+            let _ = events.send(Event::LogTrouble { log, what: None }).await;
         }
     }
 
@@ -140,5 +181,26 @@ fn read(mut tail: Box<dyn Tail>, to: &mpsc::Sender<Read>) {
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_next_readers_begin_with() {
+        let mut cursors = Cursors::from([("/a".into(), vec![1]), ("/b".into(), vec![1])]);
+        let mut forwarded = Forwarded { cursors: &mut cursors, troubled: BTreeSet::new() };
+        for (log, place) in [("/a", vec![2]), ("/b", vec![]), ("/c", vec![3]), ("/d", vec![])] {
+            forwarded.moved(Cursor { log: log.into(), place });
+        }
+        for log in ["/a", "/b"] {
+            forwarded.heard(&Read::Trouble { log: log.into(), what: "no right".into() });
+        }
+        forwarded.heard(&Read::Well { log: "/a".into() });
+        assert_eq!(forwarded.troubled, ["/b".to_owned()].into());
+        // A log that is gone has no place: an empty one would be taken for one that is not understood.
+        assert_eq!(cursors, Cursors::from([("/a".into(), vec![2]), ("/c".into(), vec![3])]));
     }
 }

@@ -15,7 +15,7 @@ use crate::parse::{self, user_pattern};
 use crate::tail::{FileRule, SystemLog, TailRules};
 
 /// What one file or pattern is written as.
-const FILES: &str = "write { path = \"/var/log/nginx/error.log\", service = \"nginx\" }, or the path alone";
+const FILES: &str = "write { path = '/var/log/nginx/error.log', service = \"nginx\" }, or the path alone";
 const PATTERNS: &str =
     "write { name = \"shop\", regex = 'login of (?P<user>\\S+) from (?P<source>\\S+) failed' }";
 /// A list of networks.

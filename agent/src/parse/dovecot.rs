@@ -7,14 +7,11 @@
 use std::net::IpAddr;
 
 use super::address::address;
-use super::{Message, Told, pam_of_daemon};
+use super::{Message, Told};
 use crate::model::login::Count;
 
 pub(super) fn read<'a>(message: &Message<'a>) -> Result<Told<'a>, &'static str> {
     let text = message.text;
-    if let Some(told) = pam_of_daemon::read(text, &["dovecot"], "dovecot.pam") {
-        return Ok(told);
-    }
     if message.program.ends_with("-login") {
         return session(text).ok_or("not a login");
     }
@@ -218,10 +215,6 @@ mod tests {
                 ("auth: ldap(ann,192.0.2.4,<abc>): invalid credentials", "failure 192.0.2.4 ann"),
                 ("auth: ldap(ann,192.0.2.4): ldap_bind() failed: Can't contact LDAP server", "none"),
                 ("imap(ann)<8><abc>: Disconnected: Logged out in=1 out=2", "none"),
-                (
-                    "pam_unix(dovecot:auth): authentication failure; logname= uid=0 euid=0 tty=dovecot ruser=ann rhost=192.0.2.4",
-                    "failure 192.0.2.4 ann",
-                ),
             ],
         );
     }

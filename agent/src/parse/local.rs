@@ -1,4 +1,4 @@
-//! Logins on the host itself: login(1), su(1), sudo(8). Cron's sessions are nobody's.
+//! Logins on the host itself: login(1), su(1), sudo(8). Cron's sessions are nobody's. And programs for which PAM alone speaks.
 //!
 //! Most failures of these are told by PAM ([`super::pam`]); here are their own words for them.
 
@@ -7,16 +7,7 @@ use super::{Message, Told};
 use crate::model::login::{Count, Outcome};
 
 fn told<'a>(outcome: Outcome, user: &'a str, count: Count, rule: &'static str) -> Told<'a> {
-    Told {
-        outcome,
-        source: None,
-        port: None,
-        user: (!user.is_empty()).then(|| user.into()),
-        is_known_user: None,
-        method: None,
-        count,
-        rule,
-    }
+    Told { outcome, count, ..Told::failure(rule, None) }.of(Some(user))
 }
 
 /// login(1) of util-linux (`login.c`: `FAILED LOGIN 1 FROM H FOR U, WHY`, `LOGIN ON T BY U FROM H`, `ROOT LOGIN ON T FROM H`) and
@@ -69,6 +60,11 @@ pub(super) fn sudo<'a>(message: &Message<'a>) -> Result<Told<'a>, &'static str> 
         return Err("the user was who he said, but may not do this");
     }
     Err("a command, not a login")
+}
+
+/// Cockpit: `cockpit-session` asks PAM, whose lines are all that it logs of failures (`src/session/session.c`).
+pub(super) fn cockpit<'a>(_message: &Message<'a>) -> Result<Told<'a>, &'static str> {
+    Err("PAM tells who logged in to cockpit, and who failed")
 }
 
 /// Cron, at.

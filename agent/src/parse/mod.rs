@@ -9,7 +9,6 @@
 mod address;
 mod apache;
 mod audit;
-mod cockpit;
 mod conversations;
 mod dovecot;
 mod head;
@@ -18,7 +17,6 @@ mod mysql;
 mod nginx;
 mod own_time;
 mod pam;
-mod pam_of_daemon;
 mod postfix;
 mod postgresql;
 mod proftpd;
@@ -134,7 +132,7 @@ pub(crate) const PARSERS: &[Parser] = &[
     Parser { name: "dovecot", also: &[], programs: DOVECOT, read: dovecot::read, time: Some(own_time::dashed) },
     Parser { name: "postfix", also: &["postfix-sasl"], programs: POSTFIX, read: postfix::read, time: None },
     Parser { name: "mysql", also: MYSQL_ALSO, programs: MYSQL, read: mysql::read, time: Some(own_time::dashed) },
-    Parser { name: "cockpit", also: &[], programs: &["cockpit-session"], read: cockpit::read, time: None },
+    Parser { name: "cockpit", also: &[], programs: &["cockpit-session"], read: local::cockpit, time: None },
     Parser { name: "webmin", also: &["usermin"], programs: &["webmin", "usermin"], read: webmin::read, time: Some(own_time::of_access_log) },
     Parser { name: "xrdp", also: &["xrdp-sesman"], programs: XRDP, read: xrdp::read, time: Some(own_time::dashed) },
     // The last, for what stands before its messages can be anything.

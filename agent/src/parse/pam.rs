@@ -179,16 +179,7 @@ fn host_and_user(rest: &str) -> (&str, Option<&str>) {
 }
 
 fn sign<'a>(user: &'a str, rule: &'static str) -> Told<'a> {
-    Told {
-        outcome: Outcome::Failure,
-        source: None,
-        port: None,
-        user: (!user.is_empty()).then(|| user.into()),
-        is_known_user: None,
-        method: None,
-        count: Count::Sign,
-        rule,
-    }
+    Told { count: Count::Sign, ..Told::failure(rule, None) }.of(Some(user))
 }
 
 /// `pam_access`: ``access denied for user `U' from `A'``
@@ -210,4 +201,51 @@ fn session<'a>(message: &Message<'a>, service: Option<&'a str>) -> Option<Told<'
     let user = user.split(['(', ' ']).next()?;
     let told = sign(user, "pam.session_opened");
     Some(Told { outcome: Outcome::Success, is_known_user: Some(true), ..told }.counted(Count::Pam(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_is_told_for_daemons() {
+        super::super::tables::check(
+            super::read,
+            &[
+                (
+                    "pam_unix(cockpit:auth): authentication failure; logname= uid=0 euid=0 tty= ruser= rhost=::ffff:192.0.2.4  user=ann",
+                    "failure 192.0.2.4 ann",
+                ),
+                (
+                    "pam_sss(cockpit:auth): authentication failure; logname= uid=0 euid=0 tty= ruser= rhost=2001:db8::4 user=ann",
+                    "failure 2001:db8::4 ann",
+                ),
+                (
+                    "pam_unix(cockpit:auth): authentication failure; logname= uid=0 euid=0 tty= ruser= rhost=",
+                    "failure - -",
+                ),
+                (
+                    "pam_unix(cockpit:auth): authentication failure; logname= uid=0 euid=0 tty= ruser= rhost=desk.example.org",
+                    "failure - -",
+                ),
+                (
+                    "pam_unix(vsftpd:auth): authentication failure; logname= uid=0 euid=0 tty=ftp ruser=ann rhost=192.0.2.4",
+                    "failure 192.0.2.4 -",
+                ),
+                (
+                    "pam_unix(proftpd:auth): authentication failure; logname= uid=0 euid=0 tty=x ruser=ann rhost=192.0.2.4  user=ann",
+                    "failure 192.0.2.4 ann",
+                ),
+                // Names with an address in them: told once, and on either side of the daemon's.
+                (
+                    "pam_unix(vsftpd:auth): authentication failure; logname= uid=0 euid=0 tty=ftp ruser=x rhost=198.51.100.7 rhost=192.0.2.4",
+                    "failure - -",
+                ),
+                (
+                    "pam_unix(vsftpd:auth): authentication failure; logname= uid=0 euid=0 tty=ftp ruser=x rhost=198.51.100.7  user=x rhost=192.0.2.4  user=x rhost=198.51.100.7  user=x",
+                    "failure 192.0.2.4 x rhost=198.51.100.7  user=x",
+                ),
+                ("pam_unix(cockpit:session): session opened for user ann(uid=1000) by ann(uid=0)", "none"),
+                ("pam_unix(cockpit:auth): check pass; user unknown", "none"),
+            ],
+        );
+    }
 }

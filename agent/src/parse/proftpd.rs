@@ -4,13 +4,10 @@
 use std::net::IpAddr;
 
 use super::address::address;
-use super::{Message, Told, pam_of_daemon};
+use super::{Message, Told};
 use crate::model::login::Count;
 
 pub(super) fn read<'a>(message: &Message<'a>) -> Result<Told<'a>, &'static str> {
-    if let Some(told) = pam_of_daemon::read(message.text, &["proftpd", "ftp"], "proftpd.pam") {
-        return Ok(told);
-    }
     let (source, said) = session(message.text).ok_or("not said of a session")?;
     let told = login(said, source).ok_or("not a login")?;
     Ok(told)
@@ -123,10 +120,6 @@ mod tests {
                     "failure 192.0.2.4 x (a[198.51.100.7]): USER root: Login successful.",
                 ),
                 ("ftp (desk[no-address]) - USER ann (Login failed): Incorrect password", "failure - ann"),
-                (
-                    "pam_unix(proftpd:auth): authentication failure; logname= uid=0 euid=0 tty=x ruser=ann rhost=192.0.2.4  user=ann",
-                    "failure 192.0.2.4 ann",
-                ),
             ],
         );
     }

@@ -3,12 +3,9 @@
 //! What it says of successes (`[INFO] U is now logged in`) is not told.
 
 use super::address::address;
-use super::{Message, Told, only, pam_of_daemon};
+use super::{Message, Told, only};
 
 pub(super) fn read<'a>(message: &Message<'a>) -> Result<Told<'a>, &'static str> {
-    if let Some(told) = pam_of_daemon::read(message.text, &["pure-ftpd"], "pure-ftpd.pam") {
-        return Ok(told);
-    }
     failure(message.text.trim_end()).ok_or("not a failed login")
 }
 

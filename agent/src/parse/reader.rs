@@ -282,11 +282,14 @@ impl<'a> Judged<'a> {
     }
 }
 
+/// Repetitions that are believed: rsyslog tells them at the latest when the next line comes.
+const REPEATED: u32 = 10_000;
+
 /// rsyslog's (`$RepeatedMsgReduction`) `message repeated N times: [ MESSAGE]`.
 fn unrepeated(message: Message<'_>) -> (u32, Message<'_>) {
     let repeated = || {
         let (times, rest) = message.text.strip_prefix("message repeated ")?.split_once(" times: [")?;
-        Some((address::number(times.as_bytes())?, rest.strip_suffix(']')?.trim()))
+        Some((address::number(times.as_bytes())?.min(REPEATED), rest.strip_suffix(']')?.trim()))
     };
     match repeated() {
         Some((times, text)) => (times, Message { text, ..message }),
@@ -308,9 +311,9 @@ impl Clock<'_> {
             return writer.time;
         }
         let own = || judged.own_time.and_then(|time| time(line))?.time(self.zone);
-        let stamp = judged.stamp.or_else(|| Stamp::find(line));
         let own = if judged.stamp.is_none() { own() } else { None };
-        let time = own.or_else(|| stamp?.time(self.read, self.zone, self.last));
+        let stamp = || judged.stamp.or_else(|| Stamp::find(line));
+        let time = own.or_else(|| stamp()?.time(self.read, self.zone, self.last));
         // A line without a time is of the time of the line before it, where lines of the past are read.
         let time = time.or_else(|| audit::time(line));
         let time = time.or_else(|| self.last.time().filter(|_| self.is_behind)).unwrap_or(self.read);

@@ -51,16 +51,7 @@ impl Origin<'_> {
 
     /// The fields that every rule fills alike.
     fn told<'a>(&self, outcome: Outcome, count: Count, rule: &'static str) -> Told<'a> {
-        Told {
-            outcome,
-            source: self.source,
-            port: self.port,
-            user: None,
-            is_known_user: None,
-            method: None,
-            count,
-            rule,
-        }
+        Told { outcome, port: self.port, count, ..Told::failure(rule, self.source) }
     }
 }
 

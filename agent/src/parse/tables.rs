@@ -81,7 +81,7 @@ const TEMPLATES: &[(&str, &str)] = &[
         "FATAL:  no pg_hba.conf entry for host \"203.0.113.9\", user \"{}\", database \"{}\", no encryption",
     ),
     (
-        "cockpit",
+        "pam",
         "pam_unix(cockpit:auth): authentication failure; logname= uid=0 euid=0 tty= ruser={} rhost=203.0.113.9  user={}",
     ),
     ("webmin", "Invalid login as {} from 203.0.113.9"),

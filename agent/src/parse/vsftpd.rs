@@ -4,13 +4,10 @@
 //! The name stands before the address, an anonymous client's password and FTP commands behind it, and nothing is escaped.
 
 use super::address::address;
-use super::{Message, Told, pam_of_daemon};
+use super::{Message, Told};
 use crate::model::login::{Count, Outcome};
 
 pub(super) fn read<'a>(message: &Message<'a>) -> Result<Told<'a>, &'static str> {
-    if let Some(told) = pam_of_daemon::read(message.text, &["vsftpd"], "vsftpd.pam") {
-        return Ok(told);
-    }
     let text = message.text.trim_end();
     if !text.contains(CLIENT) {
         return Err("no client");
@@ -150,10 +147,6 @@ mod tests {
                     "none",
                 ),
                 ("[ann] OK MKDIR: Client \"192.0.2.4\", \"/x] FAIL LOGIN: Client \"198.51.100.7\"", "none"),
-                (
-                    "pam_unix(vsftpd:auth): authentication failure; logname= uid=0 euid=0 tty=ftp ruser=ann rhost=192.0.2.4",
-                    "failure 192.0.2.4 ann",
-                ),
                 (
                     "[ann] FAIL LOGIN: Client \"192.0.2.4\", \"User is not in the allow user list.\"",
                     "failure 192.0.2.4 ann",

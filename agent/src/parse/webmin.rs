@@ -3,13 +3,10 @@
 //! address stands behind the user, followed only by what Webmin writes.
 
 use super::address::{address, endpoint};
-use super::{Message, Told, pam_of_daemon};
+use super::{Message, Told};
 
 pub(super) fn read<'a>(message: &Message<'a>) -> Result<Told<'a>, &'static str> {
     let text = message.text.trim_end();
-    if let Some(told) = pam_of_daemon::read(text, &["webmin", "usermin"], "webmin.pam") {
-        return Ok(told);
-    }
     if text.starts_with(|first: char| first.is_ascii_digit()) { action(text) } else { said(text) }
         .ok_or("not a login")
 }

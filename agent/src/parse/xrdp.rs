@@ -2,13 +2,10 @@
 //! (`sesman/sesexec/login_info.c`, `common/log.c`). The address stands behind the user, followed only by a number.
 
 use super::address::{endpoint, word};
-use super::{Message, Told, pam_of_daemon};
+use super::{Message, Told};
 
 pub(super) fn read<'a>(message: &Message<'a>) -> Result<Told<'a>, &'static str> {
     let text = message.text.trim_end();
-    if let Some(told) = pam_of_daemon::read(text, &["xrdp-sesman"], "xrdp.pam") {
-        return Ok(told);
-    }
     let said = behind_groups(text);
     if let Some(named) = said.strip_prefix("AUTHFAIL: user=") {
         return failure(named).ok_or("cut short");

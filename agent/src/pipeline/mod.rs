@@ -122,7 +122,12 @@ impl Pipeline {
             }
             Event::Settings(settings) => {
                 let changed = settings.interval_seconds != self.settings.interval_seconds;
-                let records = if changed { self.close() } else { Vec::new() };
+                let records = match changed {
+                    // As at the end: cursors go with the interval that counts their lines.
+                    true if !self.cursors.is_empty() && self.rollup.is_open() => self.finish(),
+                    true => self.close(),
+                    false => Vec::new(),
+                };
                 self.rollup.set_interval(settings.interval_seconds);
                 self.detectors.iter_mut().for_each(|detector| detector.configure(&settings.detectors));
                 self.logins.configure(&settings.login_patterns);
@@ -132,7 +137,7 @@ impl Pipeline {
         }
     }
 
-    /// Closes the open interval and hands on what was learned, for the agent is stopping.
+    /// Closes the open interval and hands on what was learned: the agent is stopping, or intervals of another length begin.
     pub fn finish(&mut self) -> Vec<Record> {
         let measured = self.measurements();
         self.rollup.tell(&measured);
@@ -405,6 +410,25 @@ mod tests {
         let last = pipeline.finish();
         assert_eq!(told_lines(&last), "1");
         assert_eq!(cursors(last), [("journal".to_owned(), b"3".to_vec())]);
+    }
+
+    #[test]
+    fn a_cursor_goes_with_an_interval_that_another_length_closes() {
+        let mut pipeline = identified();
+        let other = |seconds| Event::Settings(Box::new(settings(seconds)));
+        for event in [second(0), lines("journal", b"1")] {
+            pipeline.handle(&event);
+        }
+        let records = pipeline.handle(&other(30));
+        assert_eq!(told_lines(&records), "1");
+        assert_eq!(cursors(records), [("journal".to_owned(), b"1".to_vec())]);
+        // Once more before the next interval has begun: it is that one that will count the line.
+        pipeline.handle(&lines("journal", b"2"));
+        assert_eq!(cursors(pipeline.handle(&other(60))), []);
+        pipeline.handle(&second(1));
+        let records = pipeline.handle(&second(60));
+        assert_eq!(told_lines(&records), "1");
+        assert_eq!(cursors(records), [("journal".to_owned(), b"2".to_vec())]);
     }
 
     #[test]

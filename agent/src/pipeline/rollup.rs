@@ -114,6 +114,11 @@ impl Rollup {
         }
     }
 
+    /// Whether an interval is open.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// Changes the length of the intervals; the open one should have been closed.
     pub(super) fn set_interval(&mut self, seconds: u32) {
         self.seconds = seconds.max(1);

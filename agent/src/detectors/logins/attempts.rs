@@ -78,7 +78,7 @@ impl Attempts {
 
     fn key(&self, login: &Login) -> Option<u64> {
         let service = login.service.as_bytes();
-        let is_forking = FORKING.contains(&&*login.service);
+        let is_forking = is_forking(&login.service);
         match (login.pid, login.source) {
             (Some(pid), _) if is_forking => Some(self.hash.of(&(service, 1u8, pid))),
             (_, Some(source)) if !is_forking => Some(self.hash.of(&(service, 2u8, SourceKey::from(source)))),
@@ -118,7 +118,9 @@ impl Connection {
         self.last = now;
         self.source = login.source.or(self.source);
         if login.outcome == Outcome::Success {
-            let is_new = u32::from(!self.succeeded);
+            // A process of sshd lets one client in, and PAM says so too; others let in who comes.
+            let is_of_many = !is_forking(&login.service) && matches!(login.count, Count::Daemon(_));
+            let is_new = u32::from(!self.succeeded || is_of_many);
             self.succeeded = true;
             return Heard { attempts: is_new, of_source: is_new, source: self.source };
         }
@@ -134,6 +136,10 @@ impl Connection {
         let of_source = if self.source.is_some() { std::mem::take(&mut self.nameless) } else { 0 };
         Heard { attempts, of_source, source: self.source }
     }
+}
+
+fn is_forking(service: &str) -> bool {
+    FORKING.contains(&service)
 }
 
 fn told(count: Count) -> u32 {
@@ -182,6 +188,9 @@ mod tests {
         let mut attempts = Attempts::new(KeyedHash::new(1, Purpose::Logins));
         lines.iter().map(|(second, login)| attempts.hear(login, 1_000 + second).of_source).collect()
     }
+
+    /// A name, lines at these seconds, and what each adds.
+    type Case = (&'static str, Vec<(Second, Login)>, &'static [u32]);
 
     #[test]
     fn each_attempt_counts_once() {

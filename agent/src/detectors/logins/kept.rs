@@ -1,5 +1,5 @@
 //! What survives a restart: all that is needed so that going on from the stored place in the logs neither loses nor doubles
-//! anything. Bounded to about 100 KiB of JSON, the most suspicious first.
+//! anything. Some 100 KiB of JSON, the most suspicious first; of more than the state file takes, the least is left out.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,6 +14,8 @@ use super::{LoginSettings, Logins};
 use crate::detectors::sketches::SourceKey;
 use crate::model::settings::DetectorSettings;
 
+/// Bytes of all: the state file takes 256 KiB of a detector, and none of more.
+const MOST: usize = 240 * 1024;
 /// The form of the values; others are passed over.
 const VERSION: u32 = 1;
 /// Bytes of the addresses and their attempts: 60 an address and 20 an attempt, about.
@@ -80,6 +82,24 @@ impl From<KeptSource> for Guesser {
     }
 }
 
+impl Kept {
+    /// Leaves out the lesser half of each list but for what is open. False if nothing is left to leave out.
+    fn shrink(&mut self) -> bool {
+        fn halve<T>(list: &mut Vec<T>) -> bool {
+            list.truncate(list.len() / 2);
+            !list.is_empty()
+        }
+        let is_more = [
+            halve(&mut self.targets),
+            halve(&mut self.names),
+            halve(&mut self.logins),
+            halve(&mut self.connections),
+            halve(&mut self.sources),
+        ];
+        is_more.contains(&true)
+    }
+}
+
 impl Logins {
     /// Nothing before the first line that tells of a login.
     pub(super) fn keep(&self) -> Option<Value> {
@@ -92,7 +112,7 @@ impl Logins {
             bytes <= SOURCES
         };
         let sources = self.guessers.most_suspicious().into_iter();
-        let kept = Kept {
+        let mut kept = Kept {
             version: VERSION,
             seed: self.seed,
             now: self.now,
@@ -107,7 +127,12 @@ impl Logins {
             open: self.open.iter().map(|(key, campaign)| (*key, campaign.clone())).collect(),
             waiting: self.waiting.clone(),
         };
-        serde_json::to_value(kept).ok()
+        loop {
+            let value = serde_json::to_value(&kept).ok()?;
+            if value.to_string().len() <= MOST || !kept.shrink() {
+                return Some(value);
+            }
+        }
     }
 
     pub(super) fn take_over(&mut self, learned: &Value) {

@@ -58,6 +58,8 @@ const OPEN_TARGETS: usize = 16;
 const OPEN_SUCCESSES: usize = 32;
 /// Seconds that a line may be late on a live host.
 const LIVE: Second = 60;
+/// Snapshots for which a log counts as behind after the last of its lines: one that is no longer read says nothing more.
+const BEHIND_TICKS: u32 = 60;
 /// Milliseconds between two snapshots that count as quiet, at most: the host may have slept.
 const LONGEST_TICK_MS: u64 = 10_000;
 
@@ -79,12 +81,12 @@ pub(super) struct Logins {
     /// What is open, and how many of them are of addresses that guess.
     open: BTreeMap<Key, Campaign>,
     guessing: usize,
-    /// Successes that wait until it is known whether somebody here wrote them.
+    /// Successes that wait until it is known whether somebody here wrote them: one an address.
     waiting: Vec<(Key, Campaign)>,
     /// When a distributed attack was last seen.
     crowd_seen: Option<Second>,
-    /// Logs of which lines of the past are still being read.
-    behind: BTreeSet<Arc<str>>,
+    /// Logs of which lines of the past are still being read, and snapshots since the last of these came.
+    behind: BTreeMap<Arc<str>, u32>,
     has_logs: bool,
     /// Time of the last snapshot, and on the monotonic clock.
     live: Option<(Second, u64)>,
@@ -175,7 +177,7 @@ impl Logins {
             guessing: 0,
             waiting: Vec::new(),
             crowd_seen: None,
-            behind: BTreeSet::new(),
+            behind: BTreeMap::new(),
             has_logs: false,
             live: None,
             now: 0,
@@ -505,11 +507,18 @@ impl Logins {
             return self.mark_repaired(part).into_iter().collect();
         };
         campaign.add(part, true);
-        if self.doubt.of(login, address, now) {
-            self.waiting.push((Key::Success(source), campaign));
-            return Vec::new();
+        if !self.doubt.of(login, address, now) {
+            return self.open_success(campaign, part);
         }
-        self.open_success(campaign, part)
+        let key = Key::Success(source);
+        if let Some((_, waiting)) = self.waiting.iter_mut().find(|(waiting, _)| *waiting == key) {
+            waiting.add(part, true);
+        } else if self.waiting.len() < OPEN_SUCCESSES {
+            self.waiting.push((key, campaign));
+        } else {
+            return self.open_success(campaign, part); // of more the lines are believed
+        }
+        Vec::new()
     }
 
     fn open_success(&mut self, campaign: Campaign, part: Part) -> Vec<Finding> {
@@ -646,7 +655,7 @@ impl Logins {
     fn read(&mut self, lines: &LogLines) -> Vec<Finding> {
         self.has_logs = true;
         if lines.is_behind {
-            self.behind.insert(lines.log.clone());
+            self.behind.insert(lines.log.clone(), 0);
         } else {
             self.behind.remove(&lines.log);
         }
@@ -658,6 +667,10 @@ impl Logins {
         let before = self.live.map_or(snapshot.monotonic_ms, |(_, ms)| ms);
         let ms = snapshot.monotonic_ms.saturating_sub(before).min(LONGEST_TICK_MS);
         self.live = Some((now, snapshot.monotonic_ms));
+        self.behind.retain(|_, ticks| {
+            *ticks += 1;
+            *ticks <= BEHIND_TICKS
+        });
         let mut findings = self.settle_doubt(snapshot, now, ms);
         if self.behind.is_empty() {
             findings.extend(self.pass(now, ms));

@@ -44,6 +44,8 @@ pub(super) struct Log {
     pub(super) lines: Vec<LogLine>,
     /// Whether its place has moved since it was told.
     pub(super) is_moved: bool,
+    /// Whether it was told that there is more to read.
+    pub(super) is_told_behind: bool,
     /// Whether it is told before others: it has a copy, known as such only as long as what it was copied from is there.
     pub(super) is_first: bool,
     /// Files that another log took over in this turn: they stay in this place until the other one's may be stored.
@@ -65,6 +67,7 @@ impl Log {
             is_from_end: false,
             lines: Vec::new(),
             is_moved: false,
+            is_told_behind: false,
             is_first: false,
             given: Vec::new(),
         }
@@ -122,6 +125,11 @@ impl Log {
     pub(super) fn next_finish(&self, now: Instant) -> Option<Duration> {
         let quiet = self.files.iter().filter_map(|file| file.is_quiet_for(now));
         quiet.map(|quiet| LATE.saturating_sub(quiet)).min()
+    }
+
+    /// Whether something is to be told: its place has moved, or all was read, though it was told that there is more.
+    pub(super) fn has_news(&self) -> bool {
+        self.is_moved || (self.is_told_behind && !self.has_more())
     }
 
     /// Whether nothing is to be expected of it.

@@ -300,8 +300,8 @@ impl Files {
     /// Tells lines and places.
     fn tell(&mut self) {
         for first in [true, false] {
-            for log in self.logs.values_mut().filter(|log| log.is_first == first && log.is_moved) {
-                log.is_moved = false;
+            for log in self.logs.values_mut().filter(|log| log.is_first == first && log.has_news()) {
+                (log.is_moved, log.is_told_behind) = (false, log.has_more());
                 let cursor = log.cursor();
                 self.keys.insert(cursor.log.clone());
                 let grammar = self.rules.get(log.rule).map(|rule| rule.grammar.clone()).unwrap_or_default();
@@ -310,7 +310,7 @@ impl Files {
                     grammar,
                     lines: std::mem::take(&mut log.lines),
                     read: wall(),
-                    is_behind: log.has_more(),
+                    is_behind: log.is_told_behind,
                     zone: self.zone.clone(),
                     cursor: Some(cursor),
                 }));

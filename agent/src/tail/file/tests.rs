@@ -1012,6 +1012,27 @@ fn a_reader_with_patience_is_woken() {
         let begun = Instant::now();
         let told = files.read(Duration::from_mins(1));
         assert!(told.iter().any(|read| matches!(read, Read::Lines(lines) if lines.lines.len() == 1)));
-        assert!(begun.elapsed() < super::SCAN - Duration::from_secs(2));
+        assert!(begun.elapsed() + Duration::from_secs(2) < super::SCAN);
     }
+}
+
+/// A batch that ends where the whole lines end: nothing more is to be taken, and that has to be told.
+#[test]
+fn a_log_that_was_told_to_be_behind_is_told_to_be_read() {
+    let mut stand = Stand::new(&["a"]);
+    stand.append("a", b"");
+    stand.look();
+    stand.append("a", "x\n".repeat(BATCH_LINES).as_bytes());
+    stand.append("a", b"the next");
+    stand.open.clear();
+    stand.look();
+    let behind: Vec<_> = stand
+        .open
+        .iter()
+        .map(|read| match read {
+            Read::Lines(lines) => (lines.lines.len(), lines.is_behind),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(behind, [(BATCH_LINES, true), (0, false)]);
 }
