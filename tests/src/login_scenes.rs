@@ -1,12 +1,6 @@
 //! Logs of logins as hosts have them, seeded: ordinary days, and attacks within them. Each attempt is told as sshd and PAM
 //! tell it, in up to four lines.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "tables of this file, and times that there are"
-)]
-
 use std::net::{IpAddr, Ipv4Addr};
 
 use fastrand::Rng;

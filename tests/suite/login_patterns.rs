@@ -626,7 +626,7 @@ fn what_is_kept_fits_into_the_state_file_whatever_the_settings() {
 #[test]
 fn a_log_that_is_no_longer_read_is_not_waited_for() {
     let mut detector = default(1);
-    let mut tick = |detector: &mut Logins, at: i64| {
+    let tick = |detector: &mut Logins, at: i64| {
         detector.observe(&Event::Snapshot(Arc::new(snapshot(BEGIN + at, u64::try_from(at).unwrap() * 1000))))
     };
     tick(&mut detector, 0);

@@ -316,8 +316,7 @@ impl Clock<'_> {
         let time = own.or_else(|| stamp()?.time(self.read, self.zone, self.last));
         // A line without a time is of the time of the line before it, where lines of the past are read.
         let time = time.or_else(|| audit::time(line));
-        let time = time.or_else(|| self.last.time().filter(|_| self.is_behind)).unwrap_or(self.read);
-        time
+        time.or_else(|| self.last.time().filter(|_| self.is_behind)).unwrap_or(self.read)
     }
 }
 

@@ -180,7 +180,7 @@ mod tests {
         Login { outcome: Outcome::Success, ..line("sshd", pid, source, DAEMON) }
     }
 
-    /// Lines, when they come, and what each adds.
+    /// A name, lines at these seconds, and what each adds.
     type Case = (&'static str, Vec<(Second, Login)>, &'static [u32]);
 
     /// What each line adds to the address's attempts, if they come so many seconds after the beginning.
@@ -188,9 +188,6 @@ mod tests {
         let mut attempts = Attempts::new(KeyedHash::new(1, Purpose::Logins));
         lines.iter().map(|(second, login)| attempts.hear(login, 1_000 + second).of_source).collect()
     }
-
-    /// A name, lines at these seconds, and what each adds.
-    type Case = (&'static str, Vec<(Second, Login)>, &'static [u32]);
 
     #[test]
     fn each_attempt_counts_once() {
