@@ -153,7 +153,9 @@ impl Pipeline {
             measured.push(("agent_log_lines_cut", cut.into()));
         }
         #[expect(clippy::cast_precision_loss, reason = "logs")]
-        measured.push(("agent_log_troubles", self.log_troubles.len() as f64));
+        if self.lines.is_some() || !self.log_troubles.is_empty() {
+            measured.push(("agent_log_troubles", self.log_troubles.len() as f64));
+        }
         measured
     }
 

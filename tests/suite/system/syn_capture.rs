@@ -299,7 +299,8 @@ fn without_the_capability_the_run_goes_on_and_says_so_once() {
             "--output",
             "json",
         ]);
-        command.args(["--interval", "1h", "--set", "metrics.set=full", "--for", "4s", "--record"]).arg(&file);
+        command.args(["--interval", "1h", "--set", "metrics.set=full", "--set", "logins.source=off"]);
+        command.args(["--for", "4s", "--record"]).arg(&file);
         Ok(command.stdin(Stdio::null()).output()?)
     };
     let output = pair.host.inside(run).unwrap();

@@ -99,7 +99,7 @@ pub fn there_is_a_journal(paths: &Paths) -> bool {
     paths.journals().iter().any(has_files) && paths.journalctl().iter().any(|path| path.is_file())
 }
 
-/// This machine's id (machine-id(5)), for [`matches`].
+/// This machine's id (machine-id(5)), for [`matches()`].
 pub fn machine_id(paths: &Paths) -> Option<String> {
     let id = fs::read_to_string(paths.machine_id()).ok()?;
     let id = id.trim();
