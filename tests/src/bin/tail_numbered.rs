@@ -209,6 +209,7 @@ impl Numbers {
         let mut places = HashMap::new();
         let mut stored = Instant::now().checked_sub(STORE).context("a clock that just began")?;
         let before = self.cpu_us;
+        print(&format!("reader begins at {}", self.next))?;
         while self.next < lines {
             for read in files.read(Duration::from_millis(200)) {
                 self.take(read, &mut places);
@@ -231,6 +232,9 @@ impl Numbers {
                     let number = line.text.rsplit(' ').next().and_then(|text| text.parse::<u64>().ok());
                     match number {
                         Some(number) if number >= self.next => {
+                            if number > self.next {
+                                let _ = print(&format!("lost: {} to {}", self.next, number - 1));
+                            }
                             self.lost += number - self.next;
                             self.next = number + 1;
                         }

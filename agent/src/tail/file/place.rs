@@ -46,6 +46,23 @@ pub(super) struct Mark {
     pub(super) is_copy: bool,
 }
 
+impl Mark {
+    /// Where nothing was there yet, and rotated files were no newer than that.
+    pub(super) fn before_all(modified: i64) -> Self {
+        Mark {
+            inode: 0,
+            born: None,
+            at: 0,
+            modified,
+            print: Fingerprint::default(),
+            is_skipping: false,
+            emptied: None,
+            is_finished: true,
+            is_copy: false,
+        }
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 fn is_false(value: &bool) -> bool {
     !value

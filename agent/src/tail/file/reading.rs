@@ -293,7 +293,8 @@ fn born(metadata: &Metadata) -> Option<i64> {
     i64::try_from(since.as_micros()).ok()
 }
 
-fn modified(metadata: &Metadata) -> i64 {
+/// When a file was modified, in microseconds.
+pub(super) fn modified(metadata: &Metadata) -> i64 {
     metadata.mtime().saturating_mul(1_000_000).saturating_add(metadata.mtime_nsec() / 1000)
 }
 

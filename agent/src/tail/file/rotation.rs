@@ -9,13 +9,13 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::io;
-use std::os::unix::fs::{DirEntryExt, MetadataExt};
+use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::fingerprint::Likeness;
 use super::place::Mark;
-use super::reading::{Id, Reading};
+use super::reading::{Id, Reading, modified};
 
 /// Endings of compressed files: they are never read as they are.
 const COMPRESSED: [&str; 8] = ["gz", "xz", "bz2", "zst", "lz4", "lzma", "lzo", "Z"];
@@ -98,7 +98,7 @@ struct Rotated {
 
 impl Rotated {
     fn modified(&self) -> i64 {
-        self.metadata.mtime().saturating_mul(1_000_000).saturating_add(self.metadata.mtime_nsec() / 1000)
+        modified(&self.metadata)
     }
 
     /// Older is less.
@@ -193,10 +193,11 @@ pub(super) fn between(
     let mut origin = origin(&siblings, last, &mut found, taken, now)?;
     let mut rotated = Vec::new();
     for sibling in siblings.into_iter().filter(|sibling| sibling.age.is_some()) {
-        let metadata = match fs::metadata(&sibling.path) {
-            Ok(metadata) if metadata.is_file() => metadata,
-            _ => continue,
-        };
+        // One that is gone by now makes the listing one of the past: it may have been renamed.
+        let metadata = fs::metadata(&sibling.path)?;
+        if !metadata.is_file() {
+            continue;
+        }
         rotated.push(Rotated { sibling, metadata });
     }
     let until = rotated.iter().position(|file| Some(Id::of(&file.metadata)) == present);
@@ -243,6 +244,13 @@ pub(super) fn between(
             Some("it was rotated several times at once, and rotated files may have been removed".into());
     }
     Ok(found)
+}
+
+/// When the newest rotated file of a log was modified, or 0: what is newer came after this moment.
+pub(super) fn newest(log: &Path) -> io::Result<i64> {
+    let siblings = listing(log)?.into_iter().filter(|sibling| sibling.age.is_some());
+    let times = siblings.filter_map(|sibling| Some(modified(&fs::metadata(&sibling.path).ok()?)));
+    Ok(times.max().unwrap_or(0))
 }
 
 /// Finds the file in which reading stood there, or a copy of it, among the rotated ones.

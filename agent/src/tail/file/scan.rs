@@ -166,6 +166,7 @@ impl Files {
         self.is_scan_due = false;
         let (mut named, folders) = self.named(now);
         let left_out = self.leave_out(&mut named);
+        self.expect_named(&named);
         let gone: Vec<String> = self.logs.keys().filter(|key| !named.contains_key(*key)).cloned().collect();
         for key in gone {
             if let Some(log) = self.logs.get_mut(&key) {
@@ -190,6 +191,22 @@ impl Files {
         self.left_out = left_out;
         self.watch_all(&folders);
         self.next_scan = Some(now + if self.is_told_all { SCAN } else { POLL });
+    }
+
+    /// Keeps in mind what is beside a path that was named as such, and where nothing is yet: a log may be rotated before it is
+    /// looked at for the first time.
+    fn expect_named(&mut self, named: &BTreeMap<String, Named>) {
+        for (at, rule) in self.rules.iter().enumerate().filter(|(_, rule)| !rule.has_wildcards()) {
+            let path = self.paths.named(&rule.named);
+            let key = self.paths.on_host(&path);
+            let Some(key) = key.to_str().filter(|key| !named.contains_key(*key)) else { continue };
+            if let (false, Ok(newest)) = (self.logs.contains_key(key), rotation::newest(&path)) {
+                let mut log = Log::new(key, path, at);
+                log.lost = Some(Mark::before_all(newest));
+                log.is_moved = true;
+                self.logs.insert(key.into(), log);
+            }
+        }
     }
 
     /// Files that the rules name, and the folders in which such files can appear.

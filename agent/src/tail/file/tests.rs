@@ -235,6 +235,25 @@ const SCENARIOS: &[Scenario] = &[
         0,
     ),
     (
+        "rotated before it was looked at for the first time",
+        APP,
+        &[
+            Append("app.log.1", "old\n"),
+            Look(0),
+            Store,
+            Kill,
+            Rename("app.log.1", "app.log.3"),
+            Append("app.log", "1\n"),
+            Rename("app.log", "app.log.2"),
+            Append("app.log", "2\n"),
+            Rename("app.log", "app.log.1"),
+            Append("app.log", "3\n"),
+            Look(0),
+        ],
+        &["app.log: 1", "app.log: 2", "app.log: 3"],
+        0,
+    ),
+    (
         "late writers",
         APP,
         &[
@@ -289,8 +308,8 @@ const SCENARIOS: &[Scenario] = &[
         "rotated twice while it is down, dated, and other logs beside it",
         &["secure"],
         &[
-            Look(0),
             Append("secure-20261101", "old\n"),
+            Look(0),
             Append("secure-audit.log", "another\n"),
             Append("secure", "1\n"),
             Look(0),
