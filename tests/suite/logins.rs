@@ -94,7 +94,7 @@ fn a_pattern_of_ones_own() {
 
 /// Findings of a replayed log, as JSON.
 fn replayed(log: &str, more: &[&str]) -> Vec<Value> {
-    let arguments = ["replay", "--log", "-", "--service", "sshd", "--output", "json"];
+    let arguments = ["replay", "--log", "-", "--output", "json"];
     let output = agent::command().args(arguments).args(more).write_stdin(log.to_owned()).output().unwrap();
     lines(&printed(&output, 0))
 }
@@ -130,6 +130,53 @@ fn a_log_is_replayed_by_its_own_times() {
     let table = printed(&printed_table, 0);
     assert!(table.starts_with("FINDING brute_force (warning") && table.contains("logins of sshd"), "{table}");
     assert!(table.ends_with("20 lines (20 tell of a login), 1 finding, 1 still on at the end\n"), "{table}");
+}
+
+#[test]
+fn what_another_program_quotes_is_no_daemon_s_word() {
+    let told = explained(
+        "auto",
+        "2026-03-02T08:05:27.1+00:00 web-1 shop[77]: [x] Access denied for user 'root'@'198.51.100.7' (using password: YES)\n\
+         Mar  2 08:05:27 web-1 shop[77]: 198.51.100.7 FATAL:  password authentication failed for user \"x\"\n\
+         Mar  2 08:05:27 h a[1]: 198.51.100.7 LOG:  connection authorized: user=root\n",
+    );
+    assert!(told.iter().all(|line| line["outcome"] == "none"), "{told:#?}");
+}
+
+#[test]
+fn anonymous_logins_end_no_guessing_and_make_nobody_known() {
+    let begin = 1_780_000_000;
+    let anonymous = |second: i64| {
+        let time = Timestamp::from_second(second).unwrap().strftime("%b %e %H:%M:%S");
+        format!("{time} web-1 vsftpd[7]: [ftp] OK LOGIN: Client \"203.0.113.9\", anon password \"a@b\"\n")
+    };
+    let mut log = anonymous(begin - 60);
+    for n in 0..40 {
+        log += &failure(begin + n * 300, 700 + u32::try_from(n).unwrap(), "root", "203.0.113.9");
+        if n % 5 == 4 {
+            log += &anonymous(begin + n * 300 + 9);
+        }
+    }
+    let findings = replayed(&log, &[]);
+    let kinds: Vec<_> = findings.iter().map(|finding| finding["kind"].as_str().unwrap()).collect();
+    assert!(!kinds.is_empty() && kinds.iter().all(|kind| *kind == "slow_brute_force"), "{kinds:?}");
+}
+
+#[test]
+fn who_has_many_keys_is_no_guesser() {
+    let line = |second: i64, text: &str| {
+        let time = Timestamp::from_second(second).unwrap().strftime("%b %e %H:%M:%S");
+        format!(
+            "{time} web-1 sshd[{}]: {text} for ann from 192.0.2.77 port 4000 ssh2: RSA SHA256:a\n",
+            second / 100 % 9999
+        )
+    };
+    let day = |connection: i64| {
+        let begin = 1_780_000_000 + connection * 600;
+        (0..5).map(|key| line(begin + key, "Failed publickey")).collect::<String>()
+            + &line(begin + 6, "Accepted publickey")
+    };
+    assert_eq!(replayed(&(0..30).map(day).collect::<String>(), &[]), [] as [Value; 0]);
 }
 
 /// A host's root of its own, with an empty log.

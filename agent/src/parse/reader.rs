@@ -140,6 +140,9 @@ impl LoginReader {
         let judged = if message.program.is_empty() {
             let judged = self.first(PARSERS.iter(), judged, message);
             if judged.stamp.is_none() { judged } else { self.without_head(judged, whole) }
+        } else if message.pid.is_some() {
+            // Another program wrote it: whatever it quotes is no daemon's word.
+            judged.none(NOBODY)
         } else {
             self.without_head(judged, whole)
         };

@@ -116,8 +116,10 @@ fn attempt<'a>(text: &'a str, outcome: Outcome, rule: &'static str) -> Result<To
     let origin = if is_bare(method) { bare_origin(rest) } else { origin(rest) };
     let origin = origin.ok_or("not sshd's form of an attempt: no address where the daemon writes it")?;
     let (user, is_known) = user(origin.before);
-    // `none` asks which methods there are; nobody guessed a password.
-    let count = if method == "none" { Count::Sign } else { Count::Daemon(1) };
+    // `none` asks which methods there are; nobody guessed a password. And a client offers each key that it has, one after
+    // the other: all of them are one attempt of the connection.
+    let is_offer = outcome == Outcome::Failure && matches!(method, "none" | "publickey");
+    let count = if is_offer { Count::Sign } else { Count::Daemon(1) };
     Ok(Told {
         user: Some(user),
         is_known_user: Some(is_known),
@@ -306,6 +308,10 @@ fn refused_user(text: &str) -> Result<Told<'_>, &'static str> {
     })
 }
 
+/// What `ssh_packet_disconnect` writes behind `Disconnecting ORIGIN: `, and behind it the names that the client sent, all of it
+/// cut after 100 characters (`auth2.c`, `packet.c`): so the client chooses how the line ends.
+const RENAMED: &str = ": Change of username or service not allowed: (";
+
 /// How connections end before somebody is logged in (`sshpkt_vfatal` of `packet.c`): for valid users whose keys were refused
 /// this is the only line.
 fn ended(text: &str) -> Result<Told<'_>, &'static str> {
@@ -324,6 +330,9 @@ fn ended(text: &str) -> Result<Told<'_>, &'static str> {
     }
     let rest = ENDS.iter().find_map(|(before, after)| text.strip_prefix(before)?.strip_suffix(after));
     let rest = rest.ok_or("not a line of sshd that tells of a login")?;
+    if rest.contains(RENAMED) {
+        return Err("the client changed its user's name: what follows is its own words, cut at any place");
+    }
     let (rest, is_known) = match rest.strip_prefix("authenticating user ") {
         Some(rest) => (rest, true),
         None => (rest.strip_prefix("invalid user ").ok_or(PLAIN)?, false),
@@ -350,4 +359,31 @@ fn dropped(text: &str) -> Result<Told<'_>, &'static str> {
     }
     let origin = Origin { before: "", source: address(host), port: port(client) };
     Ok(origin.told(Outcome::Failure, Count::Daemon(1), DROPPED))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_name_that_is_repeated_at_the_line_s_end_blames_nobody() {
+        // The name is chosen so that the message is cut right behind it.
+        const NAME: &str = "x 198.51.100.7 port 22: Too many authentication failures";
+        let line = format!(
+            "Disconnecting invalid user {NAME} 203.0.113.9 port 4022: Change of username or service not allowed: ({NAME}"
+        );
+        let plain =
+            "Disconnecting invalid user x 203.0.113.9 port 4022: Too many authentication failures [preauth]";
+        super::super::tables::check(super::read, &[(&line, "none"), (plain, "failure 203.0.113.9:4022 x")]);
+    }
+
+    #[test]
+    fn keys_that_are_offered_are_one_attempt() {
+        use crate::model::login::Count;
+        for (method, want) in
+            [("publickey", Count::Sign), ("none", Count::Sign), ("password", Count::Daemon(1))]
+        {
+            let text = format!("Failed {method} for ann from 192.0.2.4 port 4022 ssh2");
+            let message = super::Message { program: "sshd", pid: Some(7), text: &text };
+            assert_eq!(super::read(&message).unwrap().count, want, "{method}");
+        }
+    }
 }

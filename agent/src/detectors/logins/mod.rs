@@ -204,7 +204,7 @@ impl Logins {
                 self.counts.failures += u64::from(heard.attempts);
                 findings.extend(self.fail(login, heard, user, now));
             }
-            Outcome::Success if heard.attempts > 0 => {
+            Outcome::Success if heard.attempts > 0 && !is_anonymous(login) => {
                 self.counts.successes += 1;
                 findings.extend(self.succeed(login, heard, user, now));
             }
@@ -491,6 +491,9 @@ impl Logins {
         let is_live = self.is_live(now);
         if let Some(campaign) = self.open.get_mut(&Key::Success(source)) {
             campaign.add(part, true);
+            if let Some(guesser) = self.guessers.of_mut(source) {
+                guesser.since_success = 0;
+            }
             return update(campaign, now, is_live, &self.names).into_iter().collect();
         }
         let found = self.after_guessing(login, part);
@@ -766,6 +769,13 @@ fn update(campaign: &mut Campaign, now: Second, is_live: bool, names: &Names) ->
         campaign.was_read_late();
     }
     campaign.is_due(now, is_live).then(|| campaign.tell(State::Update, now, names))
+}
+
+/// Whether anybody at all may log in so: that makes nobody known here, and ends no guessing.
+fn is_anonymous(login: &Login) -> bool {
+    let is_nobody = |user: &str| ["ftp", "anonymous"].iter().any(|nobody| user.eq_ignore_ascii_case(nobody));
+    ["vsftpd", "proftpd", "pure-ftpd"].contains(&&*login.service)
+        && login.user.as_deref().is_some_and(is_nobody)
 }
 
 /// Whether no password was given: who guesses passwords does not come in that way.
