@@ -39,6 +39,9 @@ struct Kept {
     connections: Vec<(u64, Connection)>,
     logins: Vec<(SourceKey, u32, Second)>,
     names: Vec<(u32, String)>,
+    /// Whether there are names among them of users that do not exist.
+    #[serde(default)]
+    has_unknown_users: bool,
     targets: Vec<Target>,
     crowd: Value,
     tide: Tide,
@@ -121,6 +124,7 @@ impl Logins {
             connections: self.attempts.kept(CONNECTIONS),
             logins: self.regulars.kept(LOGINS),
             names: self.names.kept(NAMES),
+            has_unknown_users: self.settings.show_unknown_users,
             targets: self.targets.kept(TARGETS),
             crowd: self.targets.crowd(),
             tide: self.tide.clone(),
@@ -148,11 +152,55 @@ impl Logins {
         kept.sources.into_iter().for_each(|source| self.guessers.restore(source.into()));
         self.attempts.restore(kept.connections);
         self.regulars.restore(kept.logins);
-        self.names.restore(kept.names);
+        // Shown until the last stop, but no longer.
+        if self.settings.show_unknown_users || !kept.has_unknown_users {
+            self.names.restore(kept.names);
+        }
         self.targets.restore(kept.targets);
         self.targets.restore_crowd(kept.crowd);
         self.open = kept.open.into_iter().collect();
         self.guessing = self.open.keys().filter(|key| matches!(key, Key::Source(_))).count();
         self.waiting = kept.waiting;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::detectors::Detector;
+    use crate::model::event::Event;
+    use crate::model::login::{Count, Login, Outcome};
+
+    fn logins(show_unknown_users: bool) -> Logins {
+        let logins = LoginSettings { show_unknown_users, ..LoginSettings::default() };
+        Logins::new(&DetectorSettings { logins, ..DetectorSettings::default() }, 1)
+    }
+
+    #[test]
+    fn names_that_may_no_longer_be_shown_are_not_taken_over() {
+        let login = Login {
+            time: Timestamp::from_second(1_780_000_000).unwrap(),
+            service: "sshd".into(),
+            pid: Some(7),
+            source: "203.0.113.9".parse().ok(),
+            port: None,
+            user: Some("hunter2".into()),
+            is_known_user: Some(false),
+            outcome: Outcome::Failure,
+            method: None,
+            count: Count::Daemon(1),
+            rule: "",
+            is_trusted: true,
+        };
+        let mut before = logins(true);
+        before.observe(&Event::Login(Box::new(login)));
+        let learned = before.keep().unwrap();
+        for (is_shown, has_name) in [(true, true), (false, false)] {
+            let mut after = logins(is_shown);
+            after.take_over(&learned);
+            assert_eq!(after.keep().unwrap().to_string().contains("hunter2"), has_name);
+        }
     }
 }
