@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use regex::{Captures, Regex, RegexBuilder};
+use regex_lite::{Captures, Regex, RegexBuilder};
 
 use super::Told;
 use super::address::{address, port};
@@ -34,7 +34,6 @@ impl UserPattern {
         }
         let regex = RegexBuilder::new(&pattern.regex)
             .size_limit(SIZE)
-            .dfa_size_limit(SIZE)
             .nest_limit(NESTING)
             .build()
             .map_err(|error| explained(&error))?;
@@ -103,22 +102,18 @@ fn source(text: &str) -> (Option<IpAddr>, Option<u16>) {
     with_port.map_or((None, None), |(source, port)| (Some(source), Some(port)))
 }
 
-/// The library's message, in one line.
-fn explained(error: &regex::Error) -> String {
-    match error {
-        regex::Error::CompiledTooBig(limit) => {
-            format!("the regular expression takes more than {limit} bytes; repeat less in it ({{1,1000}})")
-        }
-        other => {
-            let text = other.to_string();
-            let why = text.lines().last().unwrap_or_default().trim();
-            format!(
-                "the regular expression is invalid: {}; look-around and back-references do not exist here, for they \
-                 can take forever",
-                why.strip_prefix("error: ").unwrap_or(why)
-            )
-        }
+/// The library's message, and what it may mean.
+fn explained(error: &regex_lite::Error) -> String {
+    let why = error.to_string();
+    if why.contains("size limit") || why.contains("too big") {
+        return format!(
+            "the regular expression takes more than {SIZE} bytes; repeat less in it ({{1,1000}})"
+        );
     }
+    format!(
+        "the regular expression is invalid: {why}; look-around and back-references do not exist here, for they can take \
+         forever"
+    )
 }
 
 #[cfg(test)]
@@ -135,7 +130,7 @@ mod tests {
         let cases = [
             ("", "is empty; name what"),
             ("(?P<user>a*)", "matches the empty text"),
-            ("(?P<user>", "unclosed group"),
+            ("(?P<user>", "open group without closing"),
             ("(?<!x)(?P<user>a)", "look-around"),
             ("login failed", "no named group"),
             ("(?P<source>\\S+) (?P<adress>\\S+)", "group \"adress\""),
