@@ -68,7 +68,7 @@ const SSHD: &[(&str, &str)] = &[
     ("Failed password for bob from host.example port 5001 ssh2", "failure sshd - [bob] daemon1 sshd.failed"),
     (
         "Failed publickey for bob from 192.0.2.7 port 5001 ssh2: RSA SHA256:abc",
-        "failure sshd 192.0.2.7 [bob] daemon1 sshd.failed",
+        "failure sshd 192.0.2.7 [bob] sign sshd.failed",
     ),
     (
         "Failed hostbased for bob from 192.0.2.7 port 5001 ssh2: RSA SHA256:abc, client user \"eve\", client host \"h.example\"",
