@@ -1055,3 +1055,31 @@ fn a_log_that_was_told_to_be_behind_is_told_to_be_read() {
         .collect();
     assert_eq!(behind, [(BATCH_LINES, true), (0, false)]);
 }
+
+#[test]
+fn whatever_part_of_what_was_told_is_stored_a_file_that_changes_its_log_is_read_once() {
+    let mut part = 0;
+    loop {
+        let mut log = Numbered::new("app.log*", Rotation { is_copied: false, is_numbered: true });
+        for _ in 0..4 {
+            log.append(2, false);
+            log.look(0);
+            log.rotate();
+            log.append(1, false);
+            log.look(9);
+            log.look(9);
+        }
+        let told = log.stand.open.len();
+        log.stand.store(part.min(told));
+        log.stand.kill();
+        let (mut read, mut written, gaps) = log.finish();
+        read.sort();
+        written.sort();
+        assert_eq!(read, written, "{part} of {told}: {gaps:?}");
+        if part > told {
+            assert!(told > 20, "{told}");
+            break;
+        }
+        part += 1;
+    }
+}
