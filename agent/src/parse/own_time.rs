@@ -1,9 +1,8 @@
 //! Times that daemons put into their own logs, before or instead of a syslog head.
 
-use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::fmt::strtime::BrokenDownTime;
-use jiff::tz::{Offset, TimeZone};
+use jiff::tz::Offset;
 
 /// A time as it is written: of the clock on the wall, and where the line says so, of which zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,19 +13,9 @@ pub(crate) struct Written {
     pub(crate) offset: Option<Offset>,
 }
 
-impl Written {
-    /// When that was. None of a time that there never was.
-    pub(super) fn time(self, zone: &TimeZone) -> Option<Timestamp> {
-        match self.offset {
-            Some(offset) => offset.to_timestamp(self.at).ok(),
-            None => zone.to_timestamp(self.at).ok(),
-        }
-    }
-}
-
 /// `2026/09/30 09:23:53` (nginx's error log).
 pub(super) fn slashed(text: &str) -> Option<Written> {
-    read("%Y/%m/%d %H:%M:%S", text)
+    read("%Y/%m/%d %H:%M:%S%.f", text)
 }
 
 /// `[Fri Sep 09 10:42:29.902022 2026]` (Apache's error log), `Mon Jun  8 12:08:53 2026` (vsftpd). The day of the week may be
@@ -38,7 +27,11 @@ pub(super) fn of_c(text: &str) -> Option<Written> {
 
 /// `[10/Oct/2026:13:55:36 -0700]` (access logs), `[27/Jul/2026 16:06:44]` (Webmin's), the first of the line.
 pub(super) fn of_access_log(text: &str) -> Option<Written> {
-    let (_, time) = text.split_once('[')?;
+    of_access(text.split_once('[')?.1)
+}
+
+/// The same, behind its bracket.
+pub(super) fn of_access(time: &str) -> Option<Written> {
     read("%d/%b/%Y:%H:%M:%S", time).or_else(|| read("%d/%b/%Y %H:%M:%S", time))
 }
 

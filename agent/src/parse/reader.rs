@@ -313,12 +313,11 @@ impl Clock<'_> {
         if let Some(writer) = writer {
             return writer.time;
         }
-        let own = || judged.own_time.and_then(|time| time(line))?.time(self.zone);
-        let own = if judged.stamp.is_none() { own() } else { None };
-        let stamp = || judged.stamp.or_else(|| Stamp::find(line));
-        let time = own.or_else(|| stamp()?.time(self.read, self.zone, self.last));
-        // A line without a time is of the time of the line before it, where lines of the past are read.
+        let own = || judged.own_time.and_then(|time| time(line)).map(Stamp::from);
+        let stamp = judged.stamp.or_else(own).or_else(|| Stamp::find(line));
+        let time = stamp.and_then(|stamp| stamp.time(self.read, self.zone, self.last));
         let time = time.or_else(|| audit::time(line));
+        // A line without a time is of the time of the line before it, where lines of the past are read.
         time.or_else(|| self.last.time().filter(|_| self.is_behind)).unwrap_or(self.read)
     }
 }

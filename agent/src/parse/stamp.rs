@@ -4,10 +4,11 @@
 //! Year a log's order is kept, and the 29th of February falls into a leap year.
 
 use jiff::civil::{Date, DateTime, Time};
-use jiff::tz::TimeZone;
+use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 
 use super::address::number;
+use super::own_time;
 
 /// How far ahead of our clock a writer's may be.
 const AHEAD: SignedDuration = SignedDuration::from_hours(24);
@@ -70,9 +71,9 @@ impl Stamp {
         let line = line.trim_start_matches(['[', '(']);
         Stamp::read(line)
             .map(|(stamp, _)| stamp)
-            .or_else(|| slashed(line))
-            .or_else(|| weekday_first(line))
-            .or_else(|| line.split('[').skip(1).take(4).find_map(common_log))
+            .or_else(|| own_time::slashed(line).map(Stamp::from))
+            .or_else(|| own_time::of_c(line).filter(|_| is_weekday(line)).map(Stamp::from))
+            .or_else(|| line.split('[').skip(1).take(4).find_map(own_time::of_access).map(Stamp::from))
     }
 
     /// When that was. None of a time that there never was.
@@ -90,6 +91,21 @@ impl Stamp {
             }
         };
         second.checked_add(SignedDuration::new(0, i32::try_from(self.nanos).ok()?)).ok()
+    }
+}
+
+impl From<own_time::Written> for Stamp {
+    fn from(own_time::Written { at, offset }: own_time::Written) -> Self {
+        let written = Written {
+            year: Some(at.year()),
+            month: at.month(),
+            day: at.day(),
+            hour: at.hour(),
+            minute: at.minute(),
+            second: at.second(),
+            offset: offset.map(Offset::seconds),
+        };
+        Stamp { written, nanos: at.subsec_nanosecond().unsigned_abs() }
     }
 }
 
@@ -222,37 +238,6 @@ fn offset(text: &str) -> (Option<i32>, &str) {
         Some((sign * (i32::from(hours) * 3600 + i32::from(minutes) * 60), rest))
     };
     read().map_or((None, text), |(seconds, rest)| (Some(seconds), rest))
-}
-
-/// nginx's errors: `2026/03/02 08:05:27`.
-fn slashed(text: &str) -> Option<Stamp> {
-    let (year, rest) = year(text)?;
-    let (month, rest) = digits(rest.strip_prefix('/')?, 2)?;
-    let (day, rest) = digits(rest.strip_prefix('/')?, 2)?;
-    let ([hour, minute, second], nanos, _) = clock(rest.strip_prefix(' ')?)?;
-    Some(Stamp {
-        written: Written { year: Some(year), month, day, hour, minute, second, offset: None },
-        nanos,
-    })
-}
-
-/// vsftpd's log, Apache's errors: `Mon Mar  2 08:05:27.123 2026`.
-fn weekday_first(text: &str) -> Option<Stamp> {
-    let text = text.get(3..)?.strip_prefix(' ').filter(|_| is_weekday(text))?;
-    let (stamp, rest) = rfc3164(month(text)?, text.get(3..)?)?;
-    let (year, _) = year(rest.strip_prefix(' ')?)?;
-    Some(Stamp { written: Written { year: Some(year), ..stamp.written }, ..stamp })
-}
-
-/// Access logs: `02/Mar/2026:08:05:27 +0000]`.
-fn common_log(text: &str) -> Option<Stamp> {
-    let (day, rest) = digits(text, 2)?;
-    let rest = rest.strip_prefix('/')?;
-    let month = month(rest)?;
-    let (year, rest) = year(rest.get(3..)?.strip_prefix('/')?)?;
-    let ([hour, minute, second], nanos, rest) = clock(rest.strip_prefix(':')?)?;
-    let (offset, _) = offset(rest.trim_start());
-    Some(Stamp { written: Written { year: Some(year), month, day, hour, minute, second, offset }, nanos })
 }
 
 #[cfg(test)]
