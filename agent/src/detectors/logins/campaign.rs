@@ -34,7 +34,7 @@ pub(super) enum Key {
     Success(SourceKey),
 }
 
-/// The kinds of login findings, for the state file.
+/// The kinds of login findings: those of [`Kind`] that are found here, also in the state file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Pattern {
@@ -68,6 +68,7 @@ impl Pattern {
         }
     }
 
+    /// What to do, where it is about logins to the host itself.
     fn advice(self) -> &'static str {
         match self {
             Pattern::BruteForce | Pattern::PasswordSpray | Pattern::SlowBruteForce => {
@@ -98,10 +99,8 @@ impl Pattern {
             }
         }
     }
-}
 
-/// The same for a program that has users of its own.
-impl Pattern {
+    /// The same for a program that has users of its own.
     fn advice_elsewhere(self) -> &'static str {
         match self {
             Pattern::BruteForce | Pattern::PasswordSpray | Pattern::SlowBruteForce => {
@@ -121,23 +120,6 @@ impl Pattern {
             }
             Pattern::RepeatedFailureInternal => self.advice(),
         }
-    }
-}
-
-impl TryFrom<Kind> for Pattern {
-    type Error = ();
-
-    fn try_from(kind: Kind) -> Result<Self, ()> {
-        Ok(match kind {
-            Kind::BruteForce => Pattern::BruteForce,
-            Kind::PasswordSpray => Pattern::PasswordSpray,
-            Kind::SlowBruteForce => Pattern::SlowBruteForce,
-            Kind::DistributedBruteForce => Pattern::DistributedBruteForce,
-            Kind::DistributedSpray => Pattern::DistributedSpray,
-            Kind::SuccessAfterFailures => Pattern::SuccessAfterFailures,
-            Kind::RepeatedFailureInternal => Pattern::RepeatedFailureInternal,
-            _ => return Err(()),
-        })
     }
 }
 

@@ -35,7 +35,7 @@ use std::sync::Arc;
 use crate::detectors::Detector;
 use crate::detectors::sketches::{KeyedHash, Purpose, SourceKey};
 use crate::model::event::Event;
-use crate::model::finding::{Finding, Kind, Severity, State};
+use crate::model::finding::{Finding, Severity, State};
 use crate::model::log_line::LogLines;
 use crate::model::login::{Login, Outcome};
 use crate::model::settings::{DetectorSettings, LoginSettings};
@@ -305,7 +305,7 @@ impl Logins {
             return Vec::new();
         }
         match self.judge(part.source, part.at) {
-            Some((kind, _)) if kind != Kind::RepeatedFailureInternal => {
+            Some((pattern, _)) if pattern != Pattern::RepeatedFailureInternal => {
                 let mut findings: Vec<_> = self.close(key, part.at).into_iter().collect();
                 if let Some(guesser) = self.guessers.of_mut(part.source) {
                     guesser.reopen();
@@ -317,7 +317,7 @@ impl Logins {
         }
     }
 
-    fn judge(&self, source: SourceKey, now: Second) -> Option<(Kind, Second)> {
+    fn judge(&self, source: SourceKey, now: Second) -> Option<(Pattern, Second)> {
         let guesser = self.guessers.of(source)?;
         if guesser.untold().len() < self.limits.fewest() {
             return None;
@@ -345,8 +345,7 @@ impl Logins {
 
     /// Whether the attempts of an address make a pattern; if so its finding opens.
     fn look(&mut self, part: Part, is_forged: bool) -> Vec<Finding> {
-        let Some((kind, first)) = self.judge(part.source, part.at) else { return Vec::new() };
-        let Ok(pattern) = Pattern::try_from(kind) else { return Vec::new() };
+        let Some((pattern, first)) = self.judge(part.source, part.at) else { return Vec::new() };
         if self.guessing >= OPEN_GUESSERS {
             return self.too_many(part);
         }

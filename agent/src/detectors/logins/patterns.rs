@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::finding::Kind;
+use super::campaign::Pattern;
 use crate::model::settings::LoginSettings;
 
 /// Seconds since 1970, by the log.
@@ -118,11 +118,16 @@ pub(super) fn judge(
     now: Second,
     limits: Limits,
     around: Circumstances,
-) -> Option<(Kind, Second)> {
+) -> Option<(Pattern, Second)> {
     fast(attempts, now, limits, around).or_else(|| slow(attempts, now, limits, around))
 }
 
-fn fast(attempts: &[Attempt], now: Second, limits: Limits, around: Circumstances) -> Option<(Kind, Second)> {
+fn fast(
+    attempts: &[Attempt],
+    now: Second,
+    limits: Limits,
+    around: Circumstances,
+) -> Option<(Pattern, Second)> {
     let recent = within(attempts, now, TEN_MINUTES);
     let in_a_minute = within(attempts, now, MINUTE).len();
     let is_fast = in_a_minute >= limits.minute || recent.len() >= limits.ten_minutes;
@@ -131,17 +136,17 @@ fn fast(attempts: &[Attempt], now: Second, limits: Limits, around: Circumstances
     }
     let (first, users) = (recent.first()?.at, users(recent));
     if users >= limits.users && recent.len() <= users * 3 {
-        return Some((Kind::PasswordSpray, first));
+        return Some((Pattern::PasswordSpray, first));
     }
     if !is_fast {
         return None;
     }
     if in_a_minute < limits.minute && is_broken_job(recent, around) {
-        return Some((Kind::RepeatedFailureInternal, first));
+        return Some((Pattern::RepeatedFailureInternal, first));
     }
     let may_become_spray = users * 3 >= recent.len() * 2 || (users > 1 && goes_from_user_to_user(recent));
     let is_early = recent.len() < limits.users * 3 && recent.len() < limits.minute * 3;
-    (!may_become_spray || !is_early).then_some((Kind::BruteForce, first))
+    (!may_become_spray || !is_early).then_some((Pattern::BruteForce, first))
 }
 
 /// Whether each user is tried up to three times in a row, and never again.
@@ -152,7 +157,12 @@ fn goes_from_user_to_user(attempts: &[Attempt]) -> bool {
         .all(|run| run.len() <= 3 && run.first().is_some_and(|attempt| tried.insert(attempt.user)))
 }
 
-fn slow(attempts: &[Attempt], now: Second, limits: Limits, around: Circumstances) -> Option<(Kind, Second)> {
+fn slow(
+    attempts: &[Attempt],
+    now: Second,
+    limits: Limits,
+    around: Circumstances,
+) -> Option<(Pattern, Second)> {
     let attempts = since_success(attempts, around.since_success);
     let slow = within(attempts, now, SIX_HOURS);
     let first = slow.first()?.at;
@@ -163,8 +173,9 @@ fn slow(attempts: &[Attempt], now: Second, limits: Limits, around: Circumstances
     if !is_slow {
         return None;
     }
-    let kind = if is_broken_job(slow, around) { Kind::RepeatedFailureInternal } else { Kind::SlowBruteForce };
-    Some((kind, first))
+    let pattern =
+        if is_broken_job(slow, around) { Pattern::RepeatedFailureInternal } else { Pattern::SlowBruteForce };
+    Some((pattern, first))
 }
 
 /// A program of our own with a wrong password: one user, regularly, from a private address.
