@@ -91,18 +91,8 @@ fn port(text: &str) -> Result<u16, Wrong> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
     use super::*;
-    use crate::config::{Config, Layers};
-
-    /// The configuration of the default file and these, or its mistakes.
-    fn load(sets: &[(&str, &str)]) -> Result<Config, String> {
-        let sets = sets.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let environment = Some(HashMap::new());
-        let layers = Layers { environment, ..Layers::new("/nonexistent".into(), None, sets) };
-        Config::load(&layers).map_err(|mistakes| mistakes.to_string())
-    }
+    use crate::config::load_with as load;
 
     #[test]
     fn the_default_file_says_what_the_model_does() {

@@ -105,3 +105,12 @@ impl Layers {
         Layers { folder, file, sets, environment: None }
     }
 }
+
+/// The configuration of the default file and these, or its mistakes.
+#[cfg(test)]
+fn load_with(sets: &[(&str, &str)]) -> Result<Config, String> {
+    let sets = sets.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let environment = Some(std::collections::HashMap::new());
+    let layers = Layers { environment, ..Layers::new("/nonexistent".into(), None, sets) };
+    Config::load(&layers).map_err(|mistakes| mistakes.to_string())
+}
