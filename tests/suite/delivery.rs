@@ -22,7 +22,7 @@ const NUMBERED: &str = env!("CARGO_BIN_EXE_deliver-numbered");
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// An environment of nothing but these.
-fn with_environment<'a>(
+pub(crate) fn with_environment<'a>(
     command: &'a mut Command,
     aws: &FakeAws,
     more: &[(&'static str, String)],
@@ -30,7 +30,7 @@ fn with_environment<'a>(
     command.env_clear().envs(aws.environment()).envs(more.iter().map(|(name, value)| (name, value)))
 }
 
-fn keys() -> Vec<(&'static str, String)> {
+pub(crate) fn keys() -> Vec<(&'static str, String)> {
     [("AWS_ACCESS_KEY_ID", "AKIAKEYS"), ("AWS_SECRET_ACCESS_KEY", "secret"), ("AWS_REGION", "eu-west-3")]
         .map(|(name, value)| (name, value.to_owned()))
         .to_vec()
@@ -49,7 +49,7 @@ impl Drop for Program {
 }
 
 impl Program {
-    fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         Program { child }
     }

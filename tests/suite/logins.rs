@@ -4,7 +4,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,6 +13,7 @@ use vpcwatch_tests::fake_aws::FakeAws;
 use vpcwatch_tests::fixture;
 
 use crate::agent::{self, PATH, lines, printed};
+use crate::delivery::{Program, keys, with_environment};
 
 /// What a guesser leaves behind: the sshd process `pid`, at that second.
 fn failure(second: i64, pid: u32, user: &str, source: &str) -> String {
@@ -215,16 +216,6 @@ impl Host {
     }
 }
 
-/// Ends with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// Now, by the clock that stamps what a live log says.
 fn now() -> i64 {
     std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs().try_into().unwrap()
@@ -234,22 +225,19 @@ fn now() -> i64 {
 fn a_dry_run_finds_who_guesses() {
     let host = Host::new();
     host.append(&failure(now(), 1, "root", "198.51.100.1")); // was there before
-    let mut child = Command::new(PATH)
+    let mut command = Command::new(PATH);
+    command
         .args(["run", "--dry-run", "--output", "json", "--interval", "1s", "--for", "30s", "--root"])
         .arg(host.path())
-        .env_clear()
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map(Running)
-        .unwrap();
-    let mut printed = std::io::BufRead::lines(std::io::BufReader::new(child.0.stdout.take().unwrap()));
+        .env_clear();
+    let mut agent = Program::start(&mut command);
+    let mut printed = agent.lines();
     // The end of the log is known once the first interval is there.
-    let first = printed.next().unwrap().unwrap();
+    let first = printed.next().unwrap();
     assert!(first.contains("MetricName"), "{first}");
     let guesses = (0..6).map(|n| failure(now(), 700 + n, "root", "203.0.113.9"));
     host.append(&guesses.collect::<String>());
-    let finding = printed.map(Result::unwrap).find(|line| line.contains("/vpcwatch/findings")).unwrap();
+    let finding = printed.find(|line| line.contains("/vpcwatch/findings")).unwrap();
     let event: Value = serde_json::from_str(&finding).unwrap();
     let finding: Value = serde_json::from_str(event["message"].as_str().unwrap()).unwrap();
     assert_eq!(finding["kind"], "brute_force");
@@ -271,19 +259,8 @@ fn killed_at_any_moment_no_attempt_is_lost_or_counted_twice() {
         for (key, file) in [("state.folder", ""), ("status.file", "status.json")] {
             command.arg("--set").arg(format!("{key}={}", state.path().join(file).display()));
         }
-        let keys = [
-            ("AWS_ACCESS_KEY_ID", "AKIAKEYS"),
-            ("AWS_SECRET_ACCESS_KEY", "secret"),
-            ("AWS_REGION", "eu-west-3"),
-        ];
-        command
-            .args(more)
-            .env_clear()
-            .envs(aws.environment())
-            .envs(keys)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        Running(command.spawn().unwrap())
+        command.args(more);
+        Program::start(with_environment(&mut command, &aws, &keys()))
     };
     // What is on its way while the agent is killed may come twice, which is another test's: here nothing is on its way.
     aws.down();
@@ -295,8 +272,7 @@ fn killed_at_any_moment_no_attempt_is_lost_or_counted_twice() {
         attempts
     };
     // The first run begins at the log's end, and says so with its first interval.
-    let first = run(&["--for", "3s"]);
-    drop_at_end(first);
+    run(&["--for", "3s"]).end();
     for round in 0..8u32 {
         guess(5 + round);
         let running = run(&[]);
@@ -319,9 +295,4 @@ fn killed_at_any_moment_no_attempt_is_lost_or_counted_twice() {
     std::thread::sleep(Duration::from_millis(2500)); // what would come twice
     drop(last);
     assert_eq!(told(&aws).to_string(), attempts.to_string());
-}
-
-/// Waits until it ends by itself.
-fn drop_at_end(mut running: Running) {
-    running.0.wait().unwrap();
 }
