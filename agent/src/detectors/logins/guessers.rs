@@ -1,16 +1,14 @@
 //! The addresses whose logins failed, with their last attempts: a bounded number of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::patterns::{Attempt, Circumstances, NOBODY, SIX_HOURS, Second, within};
-use crate::detectors::sketches::{KeyedHash, SourceKey};
+use crate::detectors::sketches::{FollowedSources, KeyedHash, OfSource, SourceKey};
 
 /// Addresses that are followed at once, at most.
 const SOURCES: usize = 4096;
 /// Attempts that are remembered of all of them together: 2 MiB at eight bytes each.
 const ATTEMPTS: usize = 256 * 1024;
-/// Addresses looked at when one has to go.
-const CANDIDATES: u32 = 4;
 /// Seconds by which lines of one address may be out of order. More than that is a clock that was set back.
 const DISORDER: Second = 120;
 
@@ -23,12 +21,8 @@ const DISORDER: Second = 120;
 /// still there for its second attempt if fewer than some thousand new ones come between.
 #[derive(Debug)]
 pub(super) struct Guessers {
-    draw: KeyedHash,
-    evicted: u64,
     remembered: usize,
-    sources: usize,
-    places: HashMap<SourceKey, usize, KeyedHash>,
-    followed: Vec<Guesser>,
+    followed: FollowedSources<Guesser>,
 }
 
 /// One address and what it did.
@@ -51,39 +45,31 @@ impl Guessers {
     /// Nobody seen yet; `remembered` attempts of each are kept.
     pub(super) fn new(places: KeyedHash, draw: KeyedHash, remembered: usize) -> Self {
         let remembered = remembered.max(1);
-        Guessers {
-            draw,
-            evicted: 0,
-            remembered,
-            sources: SOURCES.min(ATTEMPTS / remembered),
-            places: HashMap::with_hasher(places),
-            followed: Vec::new(),
-        }
+        Guessers { remembered, followed: FollowedSources::new(places, draw, most(remembered)) }
     }
 
     /// Goes on with another number of attempts.
     pub(super) fn remember(&mut self, attempts: usize) {
         self.remembered = attempts.max(1);
-        self.sources = SOURCES.min(ATTEMPTS / self.remembered);
         let kept = self.most_suspicious();
-        self.places.clear();
         self.followed.clear();
-        kept.into_iter().take(self.sources).for_each(|guesser| self.restore(guesser));
+        self.followed.set_most(most(self.remembered));
+        kept.into_iter().take(most(self.remembered)).for_each(|guesser| self.restore(guesser));
     }
 
     pub(super) fn of(&self, source: SourceKey) -> Option<&Guesser> {
-        self.places.get(&source).and_then(|place| self.followed.get(*place))
+        self.followed.of(source)
     }
 
     pub(super) fn of_mut(&mut self, source: SourceKey) -> Option<&mut Guesser> {
-        self.places.get(&source).and_then(|place| self.followed.get_mut(*place))
+        self.followed.of_mut(source)
     }
 
     /// Takes in attempts of one address.
     pub(super) fn add(&mut self, source: SourceKey, times: u32, attempt: Attempt) -> Option<&mut Guesser> {
-        let place = self.places.get(&source).copied().unwrap_or_else(|| self.follow(source, attempt.at));
-        let guesser = self.followed.get_mut(place)?;
-        guesser.add(times, attempt, self.remembered);
+        let remembered = self.remembered;
+        let guesser = self.follow(source, attempt.at)?;
+        guesser.add(times, attempt, remembered);
         Some(guesser)
     }
 
@@ -119,23 +105,23 @@ impl Guessers {
     /// All of them: those with open findings first, then those with most attempts within hours of their last.
     pub(super) fn most_suspicious(&self) -> Vec<Guesser> {
         let newest = self.followed.iter().map(Guesser::last).max().unwrap_or_default();
-        let mut all = self.followed.clone();
+        let mut all: Vec<Guesser> = self.followed.iter().cloned().collect();
         all.sort_by_key(|guesser| std::cmp::Reverse((guesser.weight(newest), guesser.source)));
         all
     }
 
     pub(super) fn restore(&mut self, guesser: Guesser) {
-        let place = self.follow(guesser.source, guesser.last());
-        if let Some(followed) = self.followed.get_mut(place) {
+        let remembered = self.remembered;
+        if let Some(followed) = self.follow(guesser.source, guesser.last()) {
             *followed = guesser;
-            let old = followed.attempts.len().saturating_sub(self.remembered);
+            let old = followed.attempts.len().saturating_sub(remembered);
             followed.attempts.drain(..old);
         }
     }
 
-    /// A place for a new address.
-    fn follow(&mut self, source: SourceKey, now: Second) -> usize {
-        let blank = Guesser {
+    /// That address, with nothing known of a new one.
+    fn follow(&mut self, source: SourceKey, now: Second) -> Option<&mut Guesser> {
+        let blank = || Guesser {
             source,
             attempts: Vec::new(),
             since_success: 0,
@@ -143,32 +129,18 @@ impl Guessers {
             unknown_user: None,
             is_open: false,
         };
-        let place = if self.followed.len() < self.sources {
-            self.followed.push(blank);
-            self.followed.len() - 1
-        } else {
-            let place = self.least_of_some(now);
-            if let Some(followed) = self.followed.get_mut(place) {
-                self.places.remove(&followed.source);
-                *followed = blank;
-            }
-            place
-        };
-        self.places.insert(source, place);
-        place
+        self.followed.follow(source, blank, |guesser| guesser.weight(now))
     }
+}
 
-    fn least_of_some(&mut self, now: Second) -> usize {
-        let places = self.followed.len() as u64;
-        let drawn = self.draw.of(&self.evicted);
-        let candidates = (0..CANDIDATES).map(|number| {
-            let sixteen = (drawn >> (16 * number)) & 0xffff;
-            usize::try_from((sixteen * places) >> 16).unwrap_or_default()
-        });
-        let weight = |place: &usize| self.followed.get(*place).map(|guesser| guesser.weight(now));
-        let least = candidates.min_by_key(weight).unwrap_or_default();
-        self.evicted = self.evicted.wrapping_add(1);
-        least
+/// Addresses that are followed at once where so many attempts of each are kept.
+fn most(remembered: usize) -> usize {
+    SOURCES.min(ATTEMPTS / remembered)
+}
+
+impl OfSource for Guesser {
+    fn source(&self) -> SourceKey {
+        self.source
     }
 }
 

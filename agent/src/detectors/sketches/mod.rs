@@ -67,6 +67,7 @@
 
 mod collisions;
 mod distinct;
+mod followed;
 mod heavy_hitters;
 mod keyed_hash;
 mod known_sources;
@@ -75,6 +76,7 @@ mod source_key;
 
 pub use collisions::{Collisions, Reading};
 pub use distinct::Distinct;
+pub(in crate::detectors) use followed::{FollowedSources, OfSource};
 pub use heavy_hitters::{Heavy, HeavyHitters};
 pub(in crate::detectors) use keyed_hash::{KeyedHash, Purpose};
 pub use known_sources::KnownSources;

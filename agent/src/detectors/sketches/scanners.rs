@@ -1,17 +1,15 @@
 //! Who tries many ports: for each of a bounded number of sources the ports that it tried last.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
 
 use super::SourceKey;
+use super::followed::{FollowedSources, OfSource};
 use super::keyed_hash::{KeyedHash, Purpose};
 
 /// Sources that are followed at once, at most.
 const SOURCES: usize = 1024;
 /// Ports that are remembered of all of them together: 1 MiB at eight bytes each.
 const PORTS: usize = 128 * 1024;
-/// Sources looked at when one has to go.
-const CANDIDATES: u32 = 4;
 
 /// What makes a scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,11 +62,7 @@ impl Default for ScanLimits {
 #[derive(Debug, Clone)]
 pub struct Scanners {
     limits: ScanLimits,
-    sources: usize,
-    draw: KeyedHash,
-    evicted: u64,
-    places: HashMap<SourceKey, usize, KeyedHash>,
-    followed: Vec<Followed>,
+    followed: FollowedSources<Followed>,
 }
 
 #[derive(Debug, Clone)]
@@ -116,15 +110,10 @@ impl Scanners {
     /// Nobody seen yet; limits out of range are cut.
     pub fn new(seed: u64, limits: ScanLimits) -> Self {
         let limits = ScanLimits { ports: limits.ports.clamp(1, ScanLimits::MAX_PORTS), ..limits };
-        let sources = SOURCES.min(PORTS / limits.ports);
-        Scanners {
-            limits,
-            sources,
-            draw: KeyedHash::new(seed, Purpose::ScannerDraw),
-            evicted: 0,
-            places: HashMap::with_capacity_and_hasher(2 * sources, KeyedHash::new(seed, Purpose::Scanners)),
-            followed: Vec::with_capacity(sources),
-        }
+        let (places, draw) = (Purpose::Scanners, Purpose::ScannerDraw);
+        let [places, draw] = [places, draw].map(|purpose| KeyedHash::new(seed, purpose));
+        let most = SOURCES.min(PORTS / limits.ports);
+        Scanners { limits, followed: FollowedSources::new(places, draw, most).with_room() }
     }
 
     /// Takes in one probe, or what may be one. The clock may stand still; if it is set back, what was seen is recent for
@@ -132,42 +121,12 @@ impl Scanners {
     pub fn observe(&mut self, source: SourceKey, port: u16, now_ms: u64) {
         let now = seconds(now_ms);
         let limits = self.limits;
-        let place = self.places.get(&source).copied().unwrap_or_else(|| self.follow(source, now));
-        if let Some(followed) = self.followed.get_mut(place) {
+        let blank = || Followed { source, since_s: now, last_s: now, probes: 0, fresh: 0, tried: Vec::new() };
+        // The one with the fewest recent ports makes room.
+        let weight = |followed: &Followed| followed.weight(now, limits);
+        if let Some(followed) = self.followed.follow(source, blank, weight) {
             followed.observe(port, now, limits);
         }
-    }
-
-    /// A place for a new source.
-    fn follow(&mut self, source: SourceKey, now: u32) -> usize {
-        let blank = Followed { source, since_s: now, last_s: now, probes: 0, fresh: 0, tried: Vec::new() };
-        let place = if self.followed.len() < self.sources {
-            self.followed.push(blank);
-            self.followed.len() - 1
-        } else {
-            let place = self.least_of_some(now);
-            if let Some(followed) = self.followed.get_mut(place) {
-                self.places.remove(&followed.source);
-                *followed = blank;
-            }
-            place
-        };
-        self.places.insert(source, place);
-        place
-    }
-
-    /// The place of that source among some, drawn by the seed, that has the fewest recent ports.
-    fn least_of_some(&mut self, now: u32) -> usize {
-        self.evicted += 1;
-        let drawn = self.draw.of(&self.evicted);
-        let places = self.followed.len() as u64;
-        let candidates = (0..CANDIDATES).map(|number| {
-            let sixteen = (drawn >> (16 * number)) & 0xffff;
-            usize::try_from((sixteen * places) >> 16).unwrap_or_default()
-        });
-        let weight =
-            |place: &usize| self.followed.get(*place).map_or(0, |followed| followed.weight(now, self.limits));
-        candidates.min_by_key(weight).unwrap_or_default()
     }
 
     /// Sources that are scanning now, those with most probes first.
@@ -186,8 +145,13 @@ impl Scanners {
 
     /// Forgets everything but the seed and the limits.
     pub fn clear(&mut self) {
-        self.places.clear();
         self.followed.clear();
+    }
+}
+
+impl OfSource for Followed {
+    fn source(&self) -> SourceKey {
+        self.source
     }
 }
 
@@ -327,7 +291,7 @@ mod tests {
         assert_eq!(scanners.scans(2_044_999).len(), 1);
         assert_eq!(scanners.scans(2_045_000), []);
         scanners.observe(SCANNER, 1, 9_000_000);
-        assert_eq!(scanners.followed[0].probes, 1);
+        assert_eq!(scanners.followed.iter().next().unwrap().probes, 1);
     }
 
     #[test]
@@ -356,7 +320,7 @@ mod tests {
             scanners.observe(SourceKey::Prefix(source), 443, 1_000);
         }
         assert!(is_found(&scanners));
-        assert_eq!((scanners.followed(), scanners.places.len()), (SOURCES, SOURCES));
+        assert_eq!((scanners.followed(), scanners.followed.places()), (SOURCES, SOURCES));
     }
 
     /// By the formula 7.8 of 20 scans are missed; the bench measures the whole table.
