@@ -54,6 +54,10 @@ fn the_middle_is_pure() {
         "detectors/",
         "sources/walk_budget.rs",
         "sources/name_value.rs",
+        "provision/compare.rs",
+        "provision/dashboard.rs",
+        "provision/desired.rs",
+        "provision/mark.rs",
         "replay/segments.rs",
         "replay/local_side.rs",
         "replay/handshakes.rs",
@@ -120,7 +124,13 @@ fn data_flows_one_way() {
 
 #[test]
 fn only_the_rim_knows_the_sdk() {
-    let rim = ["aws/", "sinks/cloudwatch_metrics.rs", "sinks/cloudwatch_logs.rs", "host/identity.rs"];
+    let rim = [
+        "aws/",
+        "sinks/cloudwatch_metrics.rs",
+        "sinks/cloudwatch_logs.rs",
+        "host/identity.rs",
+        "provision/apply.rs",
+    ];
     forbid(&[], &rim, &["aws_sdk", "aws_config", "aws_smithy"], "types of the AWS SDK");
 }
 

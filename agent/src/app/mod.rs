@@ -7,6 +7,7 @@ mod delivery;
 mod dry_run;
 mod logs;
 mod outlet;
+mod provision;
 mod who;
 
 use std::convert::Infallible;
@@ -34,6 +35,7 @@ use crate::sources::{self, SourceRules};
 pub use agent::Agent;
 pub use delivery::Delivery;
 pub use dry_run::DryRun;
+pub use provision::{Deed, Outcome, Provision};
 
 /// One sample a second.
 const TICK: Duration = Duration::from_millis(crate::rates::TICK_MS);

@@ -6,6 +6,7 @@
 
 mod config;
 mod explain;
+mod provision;
 mod replay;
 mod run;
 mod sample;
@@ -55,6 +56,9 @@ enum Command {
     /// Check or show the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Make this host's alarms and the dashboard in CloudWatch, or take them away again
+    #[command(subcommand)]
+    Provision(provision::ProvisionCommand),
 }
 
 /// Where the configuration and the host are; the same for every subcommand.
@@ -113,6 +117,7 @@ pub fn main() -> ExitCode {
         Command::Explain(explain) => explain.run(),
         Command::Sample(sample) => sample.run(),
         Command::Config(config) => config.run(),
+        Command::Provision(provision) => provision.run(),
     };
     result.unwrap_or_else(|error| {
         let mistaken = error.is::<Mistakes>();

@@ -30,12 +30,14 @@ pub(super) fn check(written: &Written, mistakes: Vec<Mistake>) -> Result<Config,
         login_patterns: checking.login_patterns(),
     };
     let tails = checking.tails(&settings.login_patterns);
+    let retention = vec![
+        (settings.samples_group.clone(), checking.days("logs.samples_retention_days")),
+        (settings.findings_group.clone(), checking.days("logs.findings_retention_days")),
+    ];
     let config = Config {
         tails,
-        retention: vec![
-            (settings.samples_group.clone(), checking.days("logs.samples_retention_days")),
-            (settings.findings_group.clone(), checking.days("logs.findings_retention_days")),
-        ],
+        wishes: checking.wishes(&retention),
+        retention,
         settings,
         dimensions: checking.dimensions(),
         host: filled(checking.text("identity.host", host)),

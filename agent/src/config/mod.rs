@@ -6,12 +6,14 @@ mod check;
 mod detectors;
 mod layers;
 mod logins;
+mod provision;
 
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::model::identity::InstanceDimension;
 use crate::model::settings::Settings;
+use crate::provision::Wishes;
 use crate::sources::SourceRules;
 use crate::tail::TailRules;
 
@@ -42,6 +44,8 @@ pub struct Config {
     pub sources: SourceRules,
     /// Which logs are read.
     pub tails: TailRules,
+    /// `provision.*` and the log groups.
+    pub wishes: Wishes,
 }
 
 impl Config {

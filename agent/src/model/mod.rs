@@ -3,6 +3,7 @@
 //! A [`snapshot::Snapshot`] is what one tick saw; an [`event::Event`] carries it into the pipeline; a
 //! [`record::Record`] is what leaves. The [`catalog`] names every metric once.
 
+pub mod alarms;
 pub mod catalog;
 pub mod counters;
 pub mod distribution;

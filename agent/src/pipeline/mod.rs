@@ -19,6 +19,7 @@ use crate::model::record::Record;
 use crate::model::settings::Settings;
 use crate::parse::LoginReader;
 use render::Render;
+pub(crate) use render::dimension_value;
 pub use render::stream_name;
 use rollup::Rollup;
 use sparse::Sparse;

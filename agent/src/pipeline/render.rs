@@ -161,7 +161,7 @@ impl Render<'_> {
 /// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_Dimension.html>); the kernel lets interfaces
 /// and hosts be named with any bytes. One bad value would have the whole request refused. Others are written `%xx`, so
 /// that two names stay two.
-fn dimension_value(name: &str) -> String {
+pub(crate) fn dimension_value(name: &str) -> String {
     let mut value = String::new();
     for (at, byte) in name.bytes().enumerate() {
         let allowed = byte.is_ascii_graphic() && (at > 0 || byte != b':') || (at > 0 && byte == b' ');

@@ -1,0 +1,108 @@
+//! `provision.*`, checked.
+
+use super::check::{Checking, TEXTS, Wrong, each};
+use crate::provision::{OWNER_TAG, Wishes};
+
+/// Actions that an alarm may have for a state
+/// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html>).
+const MOST_ACTIONS: usize = 5;
+/// Tags that a resource may have beside ours.
+const MOST_TAGS: usize = 40;
+
+impl Checking<'_> {
+    /// What alarms, dashboard and log groups there are to be.
+    pub(super) fn wishes(&mut self, groups: &[(String, Option<u16>)]) -> Wishes {
+        let actions = self.read("provision.actions", |value| {
+            let actions = each(value, TEXTS, topic)?;
+            at_most(&actions, MOST_ACTIONS, "an alarm notifies five topics at most")?;
+            Ok(actions)
+        });
+        let tags = self.read("provision.tags", |value| {
+            let tags = each(value, TEXTS, tag)?;
+            at_most(&tags, MOST_TAGS, "an alarm has fifty tags at most, and some are ours")?;
+            Ok(tags)
+        });
+        Wishes { actions, tags, dashboard: self.truth("provision.dashboard"), groups: groups.to_vec() }
+    }
+}
+
+fn at_most<T>(items: &[T], most: usize, why: &str) -> Result<(), Vec<Wrong>> {
+    if items.len() <= most {
+        return Ok(());
+    }
+    Err(vec![(format!("{} are too many: {why}", items.len()), format!("write {most} at most"))])
+}
+
+/// `arn:PARTITION:sns:REGION:ACCOUNT:NAME`. Other actions (to stop or terminate an instance) are not for an agent to wire.
+fn topic(arn: &str) -> Result<String, Wrong> {
+    let parts: Vec<&str> = arn.split(':').collect();
+    let is_topic = match parts.as_slice() {
+        ["arn", partition, "sns", region, account, name] => {
+            partition.starts_with("aws")
+                && !region.is_empty()
+                && account.len() == 12
+                && account.bytes().all(|c| c.is_ascii_digit())
+                && !name.is_empty()
+                && name.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_.".contains(&c))
+        }
+        _ => false,
+    };
+    if is_topic {
+        return Ok(arn.to_owned());
+    }
+    Err((
+        format!("{arn:?} is no ARN of an SNS topic"),
+        "write one like arn:aws:sns:eu-west-3:123456789012:pager".into(),
+    ))
+}
+
+/// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_Tag.html>
+fn tag(text: &str) -> Result<(String, String), Wrong> {
+    let (key, value) = text.split_once('=').unwrap_or((text, ""));
+    let (key, value) = (key.trim(), value.trim());
+    let allowed = |text: &str| text.chars().all(|c| c.is_alphanumeric() || " _.:/=+-@".contains(c));
+    let is_tag = text.contains('=')
+        && (1..=128).contains(&key.len())
+        && value.len() <= 256
+        && allowed(key)
+        && allowed(value)
+        && !key.starts_with("aws:")
+        && key != OWNER_TAG;
+    if is_tag {
+        return Ok((key.into(), value.into()));
+    }
+    Err((
+        format!("{text:?} cannot be a tag"),
+        format!("write KEY=VALUE of letters, digits and _.:/=+-@; aws: and {OWNER_TAG} are taken"),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::load_with;
+
+    #[test]
+    fn topics_and_tags_are_checked() {
+        let good = load_with(&[
+            (
+                "provision.actions",
+                "arn:aws:sns:eu-west-3:123456789012:pager,arn:aws-cn:sns:cn-north-1:123456789012:x",
+            ),
+            ("provision.tags", "team=network,cost=a=b"),
+            ("provision.dashboard", "false"),
+        ]);
+        let wishes = good.unwrap().wishes;
+        assert_eq!((wishes.actions.len(), wishes.dashboard), (2, false));
+        assert_eq!(wishes.tags, [("team".into(), "network".into()), ("cost".into(), "a=b".into())]);
+        assert_eq!(wishes.groups.len(), 2);
+        for (key, value, told) in [
+            ("provision.actions", "arn:aws:automate:eu-west-3:ec2:terminate", "is no ARN of an SNS topic"),
+            ("provision.actions", "pager", "is no ARN of an SNS topic"),
+            ("provision.tags", "vpcwatch:owner=me", "cannot be a tag"),
+            ("provision.tags", "plain", "cannot be a tag"),
+        ] {
+            let told_really = load_with(&[(key, value)]).unwrap_err();
+            assert!(told_really.contains(told), "{told_really}");
+        }
+    }
+}

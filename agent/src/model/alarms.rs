@@ -1,0 +1,159 @@
+//! Every alarm, once: which metric of the catalog, what is too much of it, and what it means to whom it wakes.
+//!
+//! A detector's `*_active` metric is 1 of 1 on its maximum: persistence and hysteresis are the detector's work. Raw
+//! metrics are M of N, so that one bad minute wakes nobody. Missing data does not breach, for sparse metrics are missing
+//! while they are zero; only the heartbeat's absence is the alarm itself
+//! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html>).
+
+/// What makes an alarm of a metric.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AlarmRule {
+    /// What it is called, in the alarm's name: `syn-flood`.
+    pub kind: &'static str,
+    /// The metric, of the catalog. One with the dimension `interface` makes an alarm for each interface.
+    pub metric: &'static str,
+    /// What is made of a period's values.
+    pub statistic: Statistic,
+    /// How it compares with the threshold to breach.
+    pub comparison: Comparison,
+    /// In the metric's unit, or samples.
+    pub threshold: f64,
+    /// So many of the last [`Self::periods`] have to breach.
+    pub datapoints: u16,
+    /// Periods looked at, of a minute, or of the publishing interval if that is longer.
+    pub periods: u16,
+    /// What a period without data counts as.
+    pub missing: Missing,
+    /// What it means, and what to do first.
+    pub meaning: &'static str,
+}
+
+/// CloudWatch's `Statistic`, as far as used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "CloudWatch's own names")]
+pub enum Statistic {
+    Average,
+    Maximum,
+    SampleCount,
+    Sum,
+}
+
+impl Statistic {
+    /// The name in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Statistic::Average => "Average",
+            Statistic::Maximum => "Maximum",
+            Statistic::SampleCount => "SampleCount",
+            Statistic::Sum => "Sum",
+        }
+    }
+}
+
+/// CloudWatch's `ComparisonOperator`, as far as used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    /// At the threshold or above it.
+    AtLeast,
+    /// Below the threshold.
+    Below,
+}
+
+impl Comparison {
+    /// The name in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Comparison::AtLeast => "GreaterThanOrEqualToThreshold",
+            Comparison::Below => "LessThanThreshold",
+        }
+    }
+}
+
+/// CloudWatch's `TreatMissingData`, as far as used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "CloudWatch's own names")]
+pub enum Missing {
+    Breaching,
+    NotBreaching,
+}
+
+impl Missing {
+    /// The name in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Missing::Breaching => "breaching",
+            Missing::NotBreaching => "notBreaching",
+        }
+    }
+}
+
+/// An `*_active` metric that was 1 in the last period.
+const fn active(kind: &'static str, metric: &'static str, meaning: &'static str) -> AlarmRule {
+    AlarmRule {
+        kind,
+        metric,
+        statistic: Statistic::Maximum,
+        comparison: Comparison::AtLeast,
+        threshold: 1.0,
+        datapoints: 1,
+        periods: 1,
+        missing: Missing::NotBreaching,
+        meaning,
+    }
+}
+
+/// A raw metric that was too high in three periods of five.
+const fn high(
+    kind: &'static str,
+    metric: &'static str,
+    statistic: Statistic,
+    threshold: f64,
+    meaning: &'static str,
+) -> AlarmRule {
+    AlarmRule { statistic, threshold, datapoints: 3, periods: 5, ..active(kind, metric, meaning) }
+}
+
+use Statistic::{Average, Maximum, Sum};
+
+/// Every alarm, in the order of worth.
+#[rustfmt::skip] // a table
+pub const ALARMS: &[AlarmRule] = &[
+    active("syn-flood", "syn_flood_active", "A SYN flood is on: handshakes are begun and not completed. Read the finding in the log group of findings: it names port, service and sources, and says what helps."),
+    active("login-success-after-failures", "login_success_after_failures", "Somebody logged in after guessing passwords. Treat the account as stolen until shown otherwise: the finding names user and source."),
+    active("login-brute-force", "login_brute_force_active", "Somebody guesses passwords. The finding names sources and users; block the sources, and check that passwords alone do not open this host."),
+    high("login-failures", "login_failures", Sum, 10.0, "Many attempts to log in fail. Look at the findings, then at the log of the service: an attack, or a program with an old password."),
+    high("accept-queue", "tcp_accept_queue_utilization", Maximum, 80.0, "A program accepts connections too slowly: its accept queue is nearly full, and clients will be refused. Find the listener in the samples event, and see why its program is slow."),
+    high("listen-queue", "tcp_syn_queue_utilization", Maximum, 80.0, "A listener's queue of half-open connections is nearly full. Without a SYN flood beside it: raise the program's backlog and net.core.somaxconn."),
+    high("conntrack", "conntrack_utilization", Maximum, 80.0, "The connection tracking table is nearly full: at 100 per cent new connections are dropped. Raise net.netfilter.nf_conntrack_max, or find who opens so many."),
+    AlarmRule { kind: "agent-silent", metric: "netstat_tcp_established", statistic: Statistic::SampleCount, comparison: Comparison::Below, threshold: 1.0, datapoints: 5, periods: 5, missing: Missing::Breaching,
+        meaning: "Nothing came from the agent for five periods: the instance is stopped or cut off, or the agent is not running. Look at the instance first, then at `vpcwatch status`." },
+    high("ena-bandwidth-in", "ethtool_bw_in_allowance_exceeded", Sum, 1.0, "Inbound traffic is above what this instance type may receive: packets are queued or dropped. Take a larger type, or spread the load."),
+    high("ena-bandwidth-out", "ethtool_bw_out_allowance_exceeded", Sum, 1.0, "Outbound traffic is above what this instance type may send: packets are queued or dropped. Take a larger type, or spread the load."),
+    high("ena-packet-rate", "ethtool_pps_allowance_exceeded", Sum, 1.0, "The packet rate is above what this instance type may have: packets are queued or dropped. Take a larger type; in a flood, filter before the instance."),
+    high("ena-conntrack", "ethtool_conntrack_allowance_exceeded", Sum, 1.0, "EC2 drops packets, for this instance tracks as many connections as it may. Take a larger type, or security group rules that need no tracking."),
+    high("ena-link-local", "ethtool_linklocal_allowance_exceeded", Sum, 1.0, "EC2 drops packets to DNS, instance metadata or the time service: more than 1,024 a second. Cache DNS on the instance."),
+    high("interface-drops", "net_drop_in", Average, 1.0, "The interface drops packets on receipt. Look for a CPU that is busy with interrupts, and at the sizes of the rings (`ethtool -g`)."),
+    high("interface-errors", "net_err_in", Average, 1.0, "The interface receives damaged packets. On EC2 that is rare: move the instance to other hardware by stopping and starting it."),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::catalog;
+
+    #[test]
+    fn every_alarm_is_of_a_metric_of_the_catalog_and_missing_data_mean_what_sparse_says() {
+        for (n, rule) in ALARMS.iter().enumerate() {
+            let metric = catalog::find(rule.metric).unwrap();
+            assert!(ALARMS[..n].iter().all(|other| other.kind != rule.kind), "{} twice", rule.kind);
+            assert!((1..=rule.periods).contains(&rule.datapoints), "{}", rule.kind);
+            // What is left out while zero must not breach; and a resend adds to Sum, so Sum is for what is normally zero.
+            assert!(!metric.sparse || rule.missing == Missing::NotBreaching, "{}", rule.kind);
+            assert!(metric.sparse || rule.statistic != Statistic::Sum, "{}", rule.kind);
+            if rule.metric.ends_with("_active") {
+                let (of, statistic) = ((rule.datapoints, rule.periods), rule.statistic);
+                assert_eq!((of, statistic), ((1, 1), Statistic::Maximum), "{}", rule.kind);
+            }
+        }
+    }
+}

@@ -1,0 +1,456 @@
+//! The calls: what there is, and what changes it. Every failure is told by what it concerns; the rest goes on.
+//!
+//! The account allows three `PutMetricAlarm` and three `DeleteAlarms` a second in a region, of all its hosts together
+//! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_limits.html>): nothing is written that is as
+//! it should be, writes are spaced, and a throttled one is waited for.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use aws_sdk_cloudwatch::types::{
+    ComparisonOperator, Dimension as ApiDimension, MetricAlarm, StateValue, Statistic, Tag,
+};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use serde_json::Value;
+use tokio::time::sleep;
+
+use super::compare::{Change, Existing, Plan};
+use super::desired::{Alarm, Desired, OWNER_TAG, PREFIX};
+use crate::aws::{Connection, Failure, classify};
+use crate::model::record::Dimension;
+
+const PUT_ALARM: &str = "cloudwatch:PutMetricAlarm";
+const DESCRIBE: &str = "cloudwatch:DescribeAlarms";
+const DELETE: &str = "cloudwatch:DeleteAlarms";
+const SET_STATE: &str = "cloudwatch:SetAlarmState";
+const LIST_TAGS: &str = "cloudwatch:ListTagsForResource";
+const TAG: &str = "cloudwatch:TagResource";
+const GET_DASHBOARD: &str = "cloudwatch:GetDashboard";
+const PUT_DASHBOARD: &str = "cloudwatch:PutDashboard";
+const DELETE_DASHBOARD: &str = "cloudwatch:DeleteDashboards";
+const CREATE_GROUP: &str = "logs:CreateLogGroup";
+const SET_RETENTION: &str = "logs:PutRetentionPolicy";
+
+/// Between two writes: what one host takes of the account's three a second.
+const SPACING: Duration = Duration::from_millis(400);
+/// Times that a call is made, and the first wait between two; the waits double, and vary.
+const ATTEMPTS: u32 = 6;
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+
+/// Codes for a dashboard that is not there.
+const NO_DASHBOARD: [&str; 3] = ["ResourceNotFound", "DashboardNotFoundError", "ResourceNotFoundException"];
+
+/// What was done, left alone and not possible; each names what it concerns.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// What was created, changed, deleted.
+    pub done: Vec<String>,
+    /// What was left alone, and why.
+    pub left: Vec<String>,
+    /// What failed, and the cure.
+    pub failed: Vec<String>,
+}
+
+/// What there is under our names.
+pub async fn existing(
+    connection: &Connection,
+    prefix: &str,
+    dashboard: Option<&str>,
+) -> Result<(Existing, Arns), Failure> {
+    let (mut alarms, mut arns) = (Vec::new(), Arns::default());
+    let mut next: Option<String> = None;
+    loop {
+        let page = patiently(|| async {
+            let ask = connection.cloudwatch().describe_alarms().alarm_name_prefix(prefix).max_records(100);
+            let answer = ask.set_next_token(next.clone()).send().await;
+            answer.map_err(|error| classify(&error, DESCRIBE))
+        });
+        let page = page.await?;
+        for alarm in page.metric_alarms() {
+            arns.0.push((text(alarm.alarm_name()), text(alarm.alarm_arn())));
+            alarms.push(read(alarm));
+        }
+        next = page.next_token().map(str::to_owned);
+        if next.is_none() {
+            break;
+        }
+    }
+    let dashboard = match dashboard {
+        Some(name) => body(connection, name).await?,
+        None => None,
+    };
+    Ok((Existing { alarms, dashboard }, arns))
+}
+
+/// The resource names of alarms.
+#[derive(Debug, Clone, Default)]
+pub struct Arns(Vec<(String, String)>);
+
+impl Arns {
+    fn of(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, arn)| arn.as_str())
+    }
+}
+
+async fn body(connection: &Connection, name: &str) -> Result<Option<Value>, Failure> {
+    let got = patiently(|| async {
+        match connection.cloudwatch().get_dashboard().dashboard_name(name).send().await {
+            Ok(answer) => Ok(Some(text(answer.dashboard_body()))),
+            Err(error)
+                if error.as_service_error().is_some_and(|error| error.is_dashboard_not_found_error()) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(classify(&error, GET_DASHBOARD)),
+        }
+    });
+    let got = got.await?;
+    Ok(got.map(|text| serde_json::from_str(&text).unwrap_or(Value::String(text))))
+}
+
+/// Makes what is planned. With `force` also over what a person changed; what is not ours by its tag stays even then.
+pub async fn apply(
+    connection: &Connection,
+    desired: &Desired,
+    plan: &Plan,
+    arns: &Arns,
+    force: bool,
+) -> Report {
+    let mut work = Work { connection, desired, arns, report: Report::default(), denied: BTreeSet::new() };
+    for (name, change) in &plan.alarms {
+        let wanted = desired.alarms.iter().find(|alarm| alarm.alarm_name == *name);
+        match (change, wanted) {
+            (Change::Same, _) => {}
+            (Change::Create, Some(wanted)) => work.put(wanted, "created", false).await,
+            (Change::Update(_), Some(wanted)) => work.put(wanted, "changed", true).await,
+            (Change::Edited(_) | Change::Foreign, Some(wanted)) if force => {
+                work.put(wanted, "changed, by force,", true).await;
+            }
+            (Change::Delete, _) => work.delete(name).await,
+            (Change::Edited(_), None) if force => work.delete(name).await,
+            (Change::Edited(_), _) => {
+                work.leave(name, "a person changed it after it was made; --force writes over that");
+            }
+            (Change::Foreign, _) => work.leave(name, NOT_OURS),
+            (Change::Create | Change::Update(_), None) => {}
+        }
+    }
+    work.dashboard(plan, force).await;
+    for (group, days) in &desired.groups {
+        work.group(group, *days).await;
+    }
+    work.report
+}
+
+const NOT_OURS: &str = "it has our name and not our mark: rename or delete it, then apply again";
+
+/// Deletes this host's alarms, and the dashboard if no other host has alarms any more. Log groups stay: findings are
+/// evidence.
+pub async fn destroy(
+    connection: &Connection,
+    desired: &Desired,
+    plan: &Plan,
+    arns: &Arns,
+    force: bool,
+) -> Report {
+    let mut work = Work { connection, desired, arns, report: Report::default(), denied: BTreeSet::new() };
+    for (name, change) in &plan.alarms {
+        match change {
+            Change::Create => {}
+            Change::Foreign => work.leave(name, NOT_OURS),
+            Change::Edited(_) if !force => {
+                work.leave(name, "a person changed it after it was made; --force deletes it all the same");
+            }
+            _ => work.delete(name).await,
+        }
+    }
+    if let Some((name, change)) = &plan.dashboard {
+        match change {
+            Change::Create => {}
+            Change::Foreign => work.leave(name, NOT_OURS),
+            Change::Edited(_) if !force => {
+                work.leave(name, "a person changed it after it was made; --force deletes it all the same");
+            }
+            _ => work.delete_dashboard(name).await,
+        }
+    }
+    work.report
+}
+
+/// Rings an alarm, to prove the way to whoever it notifies. CloudWatch sets it back at its next evaluation.
+pub async fn ring(connection: &Connection, name: &str) -> Result<(), Failure> {
+    let set = connection.cloudwatch().set_alarm_state().alarm_name(name).state_value(StateValue::Alarm);
+    let set = set.state_reason("a test by vpcwatch provision test: nothing is wrong");
+    set.send().await.map(|_| ()).map_err(|error| classify(&error, SET_STATE))
+}
+
+struct Work<'a> {
+    connection: &'a Connection,
+    desired: &'a Desired,
+    arns: &'a Arns,
+    report: Report,
+    /// Actions that the role does not allow: asked once.
+    denied: BTreeSet<&'static str>,
+}
+
+impl Work<'_> {
+    fn leave(&mut self, name: &str, why: &str) {
+        self.report.left.push(format!("{name}: {why}"));
+    }
+
+    /// Makes a call, and keeps what came of it. An action that was denied is not tried again.
+    async fn call<F>(&mut self, action: &'static str, name: &str, what: &str, call: impl Fn() -> F) -> bool
+    where
+        F: Future<Output = Result<(), Failure>>,
+    {
+        if self.denied.contains(action) {
+            self.report.failed.push(format!("{name}: {action} was denied above"));
+            return false;
+        }
+        let result = patiently(call).await;
+        sleep(SPACING).await;
+        match result {
+            Ok(()) => {
+                if !what.is_empty() {
+                    self.report.done.push(format!("{what} {name}"));
+                }
+                true
+            }
+            Err(failure) => {
+                if matches!(failure, Failure::Waiting { .. }) {
+                    self.denied.insert(action);
+                }
+                self.report.failed.push(format!("{name}: {}", failure.why()));
+                false
+            }
+        }
+    }
+
+    /// Whether the alarm carries our tag with this host's name. The mark in its description can be copied with it.
+    async fn is_ours(&mut self, name: &str) -> bool {
+        let Some(arn) = self.arns.of(name) else { return false };
+        let tags = patiently(|| async {
+            let answer = self.connection.cloudwatch().list_tags_for_resource().resource_arn(arn).send().await;
+            answer.map_err(|error| classify(&error, LIST_TAGS))
+        });
+        match tags.await {
+            Ok(answer) => {
+                let is_ours = |tag: &Tag| {
+                    tag.key() == Some(OWNER_TAG) && tag.value() == Some(self.desired.owner.as_str())
+                };
+                let ours = answer.tags().iter().any(is_ours);
+                if !ours {
+                    self.leave(
+                        name,
+                        &format!("it has no tag {OWNER_TAG} with the value {}", self.desired.owner),
+                    );
+                }
+                ours
+            }
+            Err(failure) => {
+                self.report.failed.push(format!("{name}: {}", failure.why()));
+                false
+            }
+        }
+    }
+
+    async fn put(&mut self, alarm: &Alarm, what: &str, is_there: bool) {
+        let name = &alarm.alarm_name;
+        if is_there && !self.is_ours(name).await {
+            return;
+        }
+        let (connection, desired) = (self.connection, self.desired);
+        let signed = alarm.signed(&desired.owner);
+        let put = || async {
+            let put = request(connection, &signed);
+            let put = if is_there { put } else { put.set_tags(Some(tags(&desired.tags))) };
+            put.send().await.map(|_| ()).map_err(|error| classify(&error, PUT_ALARM))
+        };
+        if !self.call(PUT_ALARM, name, what, put).await || !is_there {
+            return;
+        }
+        // Tags of an alarm that is there are not taken by PutMetricAlarm.
+        let Some(arn) = self.arns.of(name).map(str::to_owned) else { return };
+        let tag = || async {
+            let tag = connection.cloudwatch().tag_resource().resource_arn(&arn);
+            let tagged = tag.set_tags(Some(tags(&desired.tags))).send().await;
+            tagged.map(|_| ()).map_err(|error| classify(&error, TAG))
+        };
+        self.call(TAG, name, "", tag).await;
+    }
+
+    async fn delete(&mut self, name: &str) {
+        if !self.is_ours(name).await {
+            return;
+        }
+        let connection = self.connection;
+        let delete = || async {
+            let deleted = connection.cloudwatch().delete_alarms().alarm_names(name).send().await;
+            match deleted {
+                // Deleted underneath us: that is what was wanted.
+                Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found()) => {
+                    Ok(())
+                }
+                other => other.map(|_| ()).map_err(|error| classify(&error, DELETE)),
+            }
+        };
+        self.call(DELETE, name, "deleted", delete).await;
+    }
+
+    async fn dashboard(&mut self, plan: &Plan, force: bool) {
+        let (Some((name, change)), Some(wanted)) = (&plan.dashboard, &self.desired.dashboard) else { return };
+        let what = match change {
+            Change::Create => "created",
+            Change::Update(_) => "changed",
+            Change::Edited(_) if force => "changed, by force,",
+            Change::Edited(_) => {
+                return self.leave(name, "a person changed it after it was made; --force writes over that");
+            }
+            Change::Foreign => return self.leave(name, NOT_OURS),
+            Change::Same | Change::Delete => return,
+        };
+        let (connection, body) = (self.connection, wanted.signed().to_string());
+        let put = || async {
+            let put = connection.cloudwatch().put_dashboard().dashboard_name(name).dashboard_body(&body);
+            put.send().await.map(|_| ()).map_err(|error| classify(&error, PUT_DASHBOARD))
+        };
+        self.call(PUT_DASHBOARD, name, &format!("{what} dashboard"), put).await;
+    }
+
+    async fn delete_dashboard(&mut self, name: &str) {
+        let connection = self.connection;
+        let others = patiently(|| async {
+            let ask = connection.cloudwatch().describe_alarms().alarm_name_prefix(PREFIX).max_records(1);
+            ask.send().await.map_err(|error| classify(&error, DESCRIBE))
+        });
+        match others.await {
+            Ok(answer) if answer.metric_alarms().is_empty() => {}
+            Ok(_) => return self.leave(name, "alarms of vpcwatch remain, and the dashboard is of all hosts"),
+            Err(failure) => return self.report.failed.push(format!("{name}: {}", failure.why())),
+        }
+        let delete = || async {
+            let deleted = connection.cloudwatch().delete_dashboards().dashboard_names(name).send().await;
+            match deleted {
+                // Deleted underneath us: that is what was wanted. The model does not name this error of the operation.
+                Err(error) if error.code().is_some_and(|code| NO_DASHBOARD.contains(&code)) => Ok(()),
+                other => other.map(|_| ()).map_err(|error| classify(&error, DELETE_DASHBOARD)),
+            }
+        };
+        self.call(DELETE_DASHBOARD, name, "deleted dashboard", delete).await;
+    }
+
+    /// Makes a group that is not there; the retention of one that is there is its owner's.
+    async fn group(&mut self, group: &str, days: Option<u16>) {
+        let connection = self.connection;
+        let created = patiently(|| async {
+            let created = connection.logs().create_log_group().log_group_name(group).send().await;
+            created.map(|_| ()).map_err(|error| classify(&error, CREATE_GROUP))
+        });
+        match created.await {
+            Ok(()) => self.report.done.push(format!("created log group {group}")),
+            Err(Failure::Exists) => return,
+            Err(failure) => return self.report.failed.push(format!("{group}: {}", failure.why())),
+        }
+        let Some(days) = days else { return };
+        let set = || async {
+            let set = connection.logs().put_retention_policy().log_group_name(group);
+            let set = set.retention_in_days(days.into()).send().await;
+            set.map(|_| ()).map_err(|error| classify(&error, SET_RETENTION))
+        };
+        self.call(SET_RETENTION, group, "", set).await;
+    }
+}
+
+/// Makes a call until it works, or shows that it will not.
+async fn patiently<T, F>(call: impl Fn() -> F) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
+    let mut wait = FIRST_WAIT;
+    for _ in 1..ATTEMPTS {
+        match call().await {
+            Err(Failure::Retry { why, .. }) if !why.contains("LimitExceeded") => {
+                tracing::debug!("{why}; again in {wait:?}");
+            }
+            result => return result,
+        }
+        sleep(wait.mul_f64(0.5 + fastrand::f64())).await;
+        wait *= 2;
+    }
+    call().await
+}
+
+fn request(
+    connection: &Connection,
+    alarm: &Alarm,
+) -> aws_sdk_cloudwatch::operation::put_metric_alarm::builders::PutMetricAlarmFluentBuilder {
+    let dimensions = alarm
+        .dimensions
+        .iter()
+        .map(|dimension| ApiDimension::builder().name(&dimension.name).value(&dimension.value).build());
+    connection
+        .cloudwatch()
+        .put_metric_alarm()
+        .alarm_name(&alarm.alarm_name)
+        .alarm_description(&alarm.alarm_description)
+        .namespace(&alarm.namespace)
+        .metric_name(&alarm.metric_name)
+        .set_dimensions(Some(dimensions.collect()))
+        .statistic(Statistic::from(alarm.statistic.as_str()))
+        .period(alarm.period)
+        .evaluation_periods(alarm.evaluation_periods)
+        .datapoints_to_alarm(alarm.datapoints_to_alarm)
+        .threshold(alarm.threshold)
+        .comparison_operator(ComparisonOperator::from(alarm.comparison_operator.as_str()))
+        .treat_missing_data(&alarm.treat_missing_data)
+        .actions_enabled(alarm.actions_enabled)
+        .set_alarm_actions(Some(alarm.alarm_actions.clone()))
+        .set_ok_actions(Some(alarm.ok_actions.clone()))
+}
+
+fn tags(tags: &[(String, String)]) -> Vec<Tag> {
+    tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
+}
+
+/// The alarm as we describe alarms.
+fn read(alarm: &MetricAlarm) -> Alarm {
+    let mut dimensions: Vec<Dimension> = alarm
+        .dimensions()
+        .iter()
+        .map(|dimension| Dimension { name: text(dimension.name()), value: text(dimension.value()) })
+        .collect();
+    dimensions.sort_by(|a, b| a.name.cmp(&b.name));
+    let sorted = |actions: &[String]| {
+        let mut actions = actions.to_vec();
+        actions.sort();
+        actions
+    };
+    let mut other = Vec::new();
+    other.extend(alarm.extended_statistic().map(|statistic| format!("statistic {statistic}")));
+    other.extend(alarm.unit().map(|unit| format!("unit {}", unit.as_str())));
+    other.extend(alarm.threshold_metric_id().map(|id| format!("threshold of {id}")));
+    other.extend(alarm.metrics().first().map(|_| "expressions".to_owned()));
+    other.extend(alarm.insufficient_data_actions().iter().map(|action| format!("without data {action}")));
+    Alarm {
+        alarm_name: text(alarm.alarm_name()),
+        alarm_description: text(alarm.alarm_description()),
+        namespace: text(alarm.namespace()),
+        metric_name: text(alarm.metric_name()),
+        dimensions,
+        statistic: text(alarm.statistic().map(Statistic::as_str)),
+        period: alarm.period().unwrap_or_default(),
+        evaluation_periods: alarm.evaluation_periods().unwrap_or_default(),
+        datapoints_to_alarm: alarm.datapoints_to_alarm().or(alarm.evaluation_periods()).unwrap_or_default(),
+        threshold: alarm.threshold().unwrap_or_default(),
+        comparison_operator: text(alarm.comparison_operator().map(ComparisonOperator::as_str)),
+        treat_missing_data: text(alarm.treat_missing_data()),
+        actions_enabled: alarm.actions_enabled().unwrap_or(true),
+        alarm_actions: sorted(alarm.alarm_actions()),
+        ok_actions: sorted(alarm.ok_actions()),
+        other: other.join(", "),
+    }
+}
+
+fn text(value: Option<&str>) -> String {
+    value.unwrap_or_default().to_owned()
+}
