@@ -63,7 +63,7 @@ class Front:
         answered = []
         answer = b"".join(self.moto(environ, lambda status, headers, exc_info=None: answered.extend((status, headers))))
         status, headers = answered
-        encoded = cbor2.dumps(json.loads(answer or b"{}"))
+        encoded = cbor2.dumps(typed(json.loads(answer or b"{}")))
         # CloudWatch's errors have two names: the shape's in the body, the one of old in this header.
         kept = [header for header in headers if header[0].lower() == "x-amzn-query-error"]
         start_response(
@@ -76,6 +76,17 @@ class Front:
             ],
         )
         return [encoded]
+
+
+def typed(value, key=""):
+    """JSON's value as CBOR has it: times are tagged, a threshold is a double, and what is not there is left out."""
+    if isinstance(value, dict):
+        return {name: typed(member, name) for name, member in value.items() if member is not None}
+    if isinstance(value, list):
+        return [typed(item) for item in value]
+    if key.endswith("Timestamp") and isinstance(value, (int, float)):
+        return cbor2.CBORTag(1, value)
+    return float(value) if key == "Threshold" else value
 
 
 class Handler(WSGIRequestHandler):

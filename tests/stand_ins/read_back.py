@@ -4,7 +4,9 @@ usage: read_back.py ENDPOINT
 
 {"metrics": [{"namespace", "name", "dimensions": {NAME: VALUE}, "units": [...],
               "minutes": [{"start", "SampleCount", "Sum", "Minimum", "Maximum"}, ...]}, ...],
- "groups": {NAME: {"retention": DAYS or null, "streams": {NAME: [{"timestamp", "message"}, ...]}}}}
+ "groups": {NAME: {"retention": DAYS or null, "streams": {NAME: [{"timestamp", "message"}, ...]}}},
+ "alarms": {NAME: {as DescribeAlarms tells, without times and state, "Tags": {NAME: VALUE}}},
+ "dashboards": {NAME: BODY}}
 
 Metrics are those of the last ten minutes, in the order of namespace, name and dimensions. Times of minutes are seconds since
 1970; those of events milliseconds, as CloudWatch Logs has them.
@@ -63,6 +65,25 @@ def groups(logs):
     }
 
 
+def alarms(cloudwatch):
+    """All alarms on metrics, with their tags."""
+    return {alarm["AlarmName"]: told(cloudwatch, alarm) for alarm in pages(cloudwatch, "describe_alarms", "MetricAlarms")}
+
+
+def told(cloudwatch, alarm):
+    tags = cloudwatch.list_tags_for_resource(ResourceARN=alarm["AlarmArn"])["Tags"]
+    lasting = {key: value for key, value in alarm.items() if "Timestamp" not in key and not key.startswith("State")}
+    return {**lasting, "Tags": {tag["Key"]: tag["Value"] for tag in tags}}
+
+
+def dashboards(cloudwatch):
+    """All dashboards' bodies."""
+    return {
+        entry["DashboardName"]: cloudwatch.get_dashboard(DashboardName=entry["DashboardName"])["DashboardBody"]
+        for entry in pages(cloudwatch, "list_dashboards", "DashboardEntries")
+    }
+
+
 def events(logs, group, stream):
     """All events of a stream. The end is where the token stays the same."""
     read, token = [], {}
@@ -82,7 +103,8 @@ def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     cloudwatch, logs = (boto3.client(service, endpoint_url=sys.argv[1]) for service in ("cloudwatch", "logs"))
-    json.dump({"metrics": metrics(cloudwatch), "groups": groups(logs)}, sys.stdout)
+    held = {"metrics": metrics(cloudwatch), "groups": groups(logs)}
+    json.dump({**held, "alarms": alarms(cloudwatch), "dashboards": dashboards(cloudwatch)}, sys.stdout)
 
 
 if __name__ == "__main__":

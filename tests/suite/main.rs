@@ -20,6 +20,7 @@ mod invariants;
 mod login_patterns;
 mod logins;
 mod moto;
+mod provisioning;
 mod recordings;
 mod roots;
 mod system;

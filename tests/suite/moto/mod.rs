@@ -6,6 +6,7 @@
 
 mod delivery;
 mod front;
+mod provisioning;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
@@ -68,6 +69,18 @@ impl Moto {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
+    /// What a person does with boto3 (`tests/stand_ins/person.py`).
+    fn person(&self, arguments: &[&str]) {
+        let mut command = python("person.py");
+        command.arg(&self.endpoint).args(arguments).envs([
+            ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
+            ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
+            ("AWS_DEFAULT_REGION", REGION),
+        ]);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
     /// Ends it, and tells of all requests.
     fn requests(mut self) -> Vec<Request> {
         drop(self.process.stdin.take());
@@ -106,6 +119,8 @@ impl Request {
 struct Held {
     metrics: Vec<Metric>,
     groups: BTreeMap<String, Group>,
+    alarms: BTreeMap<String, Value>,
+    dashboards: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Deserialize)]
