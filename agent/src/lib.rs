@@ -44,4 +44,6 @@ pub mod store;
 
 pub mod sinks;
 
+pub mod provision;
+
 pub mod service;

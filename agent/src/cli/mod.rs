@@ -6,6 +6,7 @@
 
 mod config;
 mod explain;
+mod iam_policy;
 mod replay;
 mod run;
 mod sample;
@@ -55,6 +56,8 @@ enum Command {
     /// Check or show the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Print the IAM policy that allows what this configuration needs, and nothing else
+    IamPolicy(iam_policy::IamPolicy),
 }
 
 /// Where the configuration and the host are; the same for every subcommand.
@@ -113,6 +116,7 @@ pub fn main() -> ExitCode {
         Command::Explain(explain) => explain.run(),
         Command::Sample(sample) => sample.run(),
         Command::Config(config) => config.run(),
+        Command::IamPolicy(iam_policy) => iam_policy.run(),
     };
     result.unwrap_or_else(|error| {
         let mistaken = error.is::<Mistakes>();

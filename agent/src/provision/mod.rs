@@ -1,0 +1,3 @@
+//! What an account needs around the agent: what its role may do.
+
+pub mod policy;
