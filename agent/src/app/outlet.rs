@@ -163,6 +163,7 @@ impl Outlet {
             result = delivered => result.context("failed to deliver"),
             ended = store_ended.wait() => ended.and(Err(anyhow!("the state file's thread ended by itself"))),
             () = reloads => Ok(()),
+            () = self.keep_provisioned(&known.identity, &link, &store) => Ok(()),
         }
     }
 

@@ -1,23 +1,51 @@
-//! `provision`: who this host is, what there should be for it, what there is, and what is done about it.
+//! Provisioning: who this host is, what there should be for it, what there is, and what is done about it. By an operator's
+//! hand, and by `run` itself, which never waits for it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
 
 use super::agent::aws_settings;
+use super::outlet::Outlet;
 use super::{host_name, on_one_thread, sample};
-use crate::aws::{Aws, Connection, Failure, ServerClock};
+use crate::aws::{Aws, Connection, Failure, Link, ServerClock};
 use crate::config::Config;
+use crate::host::clock::wall;
 use crate::host::facts::HostFacts;
 use crate::host::identity as who;
 use crate::host::paths::Paths;
 use crate::model::identity::{Identity, InstanceDimension};
 use crate::provision::apply::{self, Arns, Report};
 use crate::provision::{Desired, Nic, Plan, compare, desired, prefix};
+use crate::store::ValueKey;
+use crate::store::service::StoreHandle;
 
 /// What instance metadata may take.
 const METADATA: Duration = Duration::from_secs(5);
+
+/// Of its troubles, on the board.
+const PLACE: &str = "provisioning";
+/// Spread of the first look over hosts that boot together, at most; within a publishing interval.
+const SPREAD: u32 = 30;
+/// Between two looks at what there is, where nothing here changed: a person may have deleted something.
+const CHECK: Duration = Duration::from_hours(24);
+/// Between two attempts that failed: first and longest.
+const AGAIN: (Duration, Duration) = (Duration::from_mins(1), Duration::from_hours(1));
+/// The key of what was done last, in the state file.
+const MARK: &str = "provision";
+
+/// What was done last.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Done {
+    /// Of what there should have been.
+    hash: String,
+    /// When it was there.
+    at: Timestamp,
+}
 
 /// Provisioning by an operator's hand.
 #[derive(Debug)]
@@ -74,14 +102,7 @@ impl Provision {
         let region = connection.region().map(str::to_owned).ok_or_else(|| {
             anyhow!("no region: set aws.region or AWS_REGION, or run it on an EC2 instance")
         })?;
-        for action in &self.config.wishes.actions {
-            if action.split(':').nth(3) != Some(region.as_str()) {
-                return Err(anyhow!(
-                    "provision.actions: {action} is of another region than {region}, where the alarms are; an alarm \
-                     notifies topics of its own region alone"
-                ));
-            }
-        }
+        check_topics(&self.config, &region).map_err(anyhow::Error::msg)?;
         let nics = interfaces(&self.config, &self.paths);
         let config = &self.config;
         let desired = desired(&config.settings, &config.wishes, &identity, &nics, &region);
@@ -117,6 +138,18 @@ impl Provision {
     }
 }
 
+/// An alarm notifies topics of its own region alone.
+fn check_topics(config: &Config, region: &str) -> Result<(), String> {
+    let elsewhere = |action: &&String| action.split(':').nth(3) != Some(region);
+    match config.wishes.actions.iter().find(elsewhere) {
+        None => Ok(()),
+        Some(action) => Err(format!(
+            "provision.actions: {action} is of another region than {region}, where the alarms are; an alarm notifies \
+             topics of its own region alone"
+        )),
+    }
+}
+
 async fn looked_at(
     connection: &Connection,
     desired: &Desired,
@@ -141,4 +174,79 @@ fn interfaces(config: &Config, paths: &Paths) -> Vec<Nic> {
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn told(failure: Failure) -> anyhow::Error {
     anyhow!("{}", failure.why())
+}
+
+impl Outlet {
+    /// Makes what there should be: at the first run of an instance, when that changes, and once a day where somebody
+    /// deleted it. What fails is told, named by its permission, and tried again. Never ends.
+    pub(super) async fn keep_provisioned(&self, identity: &Identity, link: &Link, store: &StoreHandle) {
+        let mut config_now = self.config.clone();
+        let spread = config_now.borrow().settings.interval_seconds.min(SPREAD);
+        sleep(Duration::from_secs(spread.into()).mul_f64(fastrand::f64())).await;
+        let mut again = AGAIN.0;
+        loop {
+            let config = config_now.borrow_and_update().clone();
+            let wait = if !config.provision_at_start {
+                self.board.well(PLACE);
+                CHECK
+            } else if let Err(why) = self.provision(&config, identity, link, store).await {
+                tracing::warn!("provisioning: {why}; tried again in {} min", again.as_secs() / 60);
+                self.board.trouble(PLACE, &why);
+                let wait = again.mul_f64(0.5 + fastrand::f64());
+                again = (again * 2).min(AGAIN.1);
+                wait
+            } else {
+                self.board.well(PLACE);
+                again = AGAIN.0;
+                CHECK
+            };
+            tokio::select! {
+                () = sleep(wait) => {}
+                Ok(()) = config_now.changed() => {}
+            }
+        }
+    }
+
+    async fn provision(
+        &self,
+        config: &Config,
+        identity: &Identity,
+        link: &Link,
+        store: &StoreHandle,
+    ) -> Result<(), String> {
+        let connection = link.connection();
+        let region = connection.region().ok_or("no region: set aws.region or AWS_REGION")?;
+        check_topics(config, region)?;
+        let nics = interfaces(config, &self.paths);
+        let desired = desired(&config.settings, &config.wishes, identity, &nics, region);
+        let (key, hash, now) = (ValueKey::Mark(MARK.into()), desired.hash(), wall());
+        let stored = store.value(key.clone()).await.map_err(|error| error.to_string())?;
+        let last: Option<Done> = stored.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let is_recent = |last: &Done| {
+            let ago = now.duration_since(last.at);
+            last.hash == hash && !ago.is_negative() && ago.unsigned_abs() < CHECK
+        };
+        if last.as_ref().is_some_and(is_recent) {
+            return Ok(());
+        }
+        let (plan, arns) =
+            looked_at(&connection, &desired, identity).await.map_err(|failure| failure.why().to_owned())?;
+        let report = apply::apply(&connection, &desired, &plan, &arns, false).await;
+        if !report.done.is_empty() {
+            tracing::info!("provisioning: {} made or changed", report.done.len());
+        }
+        for left in &report.left {
+            tracing::warn!("provisioning: left alone: {left}");
+        }
+        if !report.failed.is_empty() {
+            return Err(report.failed.join("; "));
+        }
+        let done = serde_json::to_vec(&Done { hash, at: now }).map_err(|error| error.to_string())?;
+        store.append(Vec::new(), vec![(key, Some(done))]).await.map_err(|error| error.to_string())?;
+        tracing::info!("provisioning: everything is as it should be");
+        if config.wishes.actions.is_empty() {
+            tracing::warn!("the alarms notify nobody: write the ARN of an SNS topic into provision.actions");
+        }
+        Ok(())
+    }
 }

@@ -6,6 +6,7 @@
 
 mod config;
 mod explain;
+mod iam_policy;
 mod provision;
 mod replay;
 mod run;
@@ -59,6 +60,8 @@ enum Command {
     /// Make this host's alarms and the dashboard in CloudWatch, or take them away again
     #[command(subcommand)]
     Provision(provision::ProvisionCommand),
+    /// Print the IAM policy that allows what this configuration needs, and nothing else
+    IamPolicy(iam_policy::IamPolicy),
 }
 
 /// Where the configuration and the host are; the same for every subcommand.
@@ -118,6 +121,7 @@ pub fn main() -> ExitCode {
         Command::Sample(sample) => sample.run(),
         Command::Config(config) => config.run(),
         Command::Provision(provision) => provision.run(),
+        Command::IamPolicy(iam_policy) => iam_policy.run(),
     };
     result.unwrap_or_else(|error| {
         let mistaken = error.is::<Mistakes>();

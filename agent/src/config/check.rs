@@ -36,6 +36,7 @@ pub(super) fn check(written: &Written, mistakes: Vec<Mistake>) -> Result<Config,
     ];
     let config = Config {
         tails,
+        provision_at_start: checking.truth("provision.at_start"),
         wishes: checking.wishes(&retention),
         retention,
         settings,

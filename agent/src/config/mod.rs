@@ -44,7 +44,9 @@ pub struct Config {
     pub sources: SourceRules,
     /// Which logs are read.
     pub tails: TailRules,
-    /// `provision.*` and the log groups.
+    /// `provision.at_start`.
+    pub provision_at_start: bool,
+    /// The rest of `provision.*`, and the log groups.
     pub wishes: Wishes,
 }
 

@@ -8,6 +8,7 @@ mod compare;
 mod dashboard;
 mod desired;
 mod mark;
+pub mod policy;
 
 pub use compare::{Change, Existing, FieldChange, Plan, compare};
 pub use desired::{Alarm, Dashboard, Desired, Nic, OWNER_TAG, PREFIX, Wishes, desired, prefix};

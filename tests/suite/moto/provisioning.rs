@@ -1,9 +1,11 @@
 //! What `vpcwatch provision` makes, as moto holds it; what a person changes behind its back; and everything taken away again.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use vpcwatch_tests::fixture;
 
 use super::{ACCESS_KEY, Moto, REGION, SECRET_KEY};
@@ -14,7 +16,7 @@ const SYN_FLOOD: &str = "vpcwatch-web-1-syn-flood";
 const DASHBOARD: &str = "vpcwatch-VpcWatch-eu-west-3";
 
 fn run(moto: &Moto, root: &Path, verb: &[&str], sets: &[&str]) -> Output {
-    let mut command = std::process::Command::new(agent::PATH);
+    let mut command = Command::new(agent::PATH);
     command.env_clear().env("AWS_ENDPOINT_URL", &moto.endpoint).env("AWS_REGION", REGION);
     command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
     command.arg("provision").args(verb).arg("--root").arg(root).args(["--set", "identity.host=web-1"]);
@@ -148,4 +150,41 @@ fn what_cannot_work_is_said_before_anything_is_touched() {
     assert!(moto.read_back(REGION).alarms.is_empty());
     let plan = agent::printed(&run(&moto, &root, &["plan"], &[]), 0);
     assert!(plan.contains("These alarms notify nobody"), "{plan}");
+}
+
+/// The agent itself, with its state in that folder.
+fn running(moto: &Moto, folder: &Path, more: &[&str]) -> Command {
+    let mut command = Command::new(agent::PATH);
+    command.env_clear().env("AWS_ENDPOINT_URL", &moto.endpoint).env("AWS_REGION", REGION);
+    command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
+    command.args(["run", "--interval", "1s", "--root"]).arg(root()).args(more);
+    for set in ["identity.host=web-1", "logins.source=off", "provision.at_start=true", "status.file="] {
+        command.args(["--set", set]);
+    }
+    command.arg("--set").arg(format!("state.folder={}", folder.display()));
+    command
+}
+
+#[test]
+fn a_running_agent_makes_them_at_its_first_run_and_asks_nobody_at_its_second() {
+    let (moto, state) = (Moto::start(), tempfile::tempdir().unwrap());
+    let mut first = running(&moto, state.path(), &[]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = String::new();
+    for line in BufReader::new(first.stderr.take().unwrap()).lines() {
+        told += &(line.unwrap() + "\n");
+        if told.contains("the alarms notify nobody") {
+            kill_process(Pid::from_child(&first), Signal::TERM).unwrap();
+        }
+    }
+    assert!(first.wait().unwrap().success() && told.contains("everything is as it should be"), "{told}");
+    let held = moto.read_back(REGION);
+    assert!(held.alarms.contains_key(SYN_FLOOD) && held.dashboards.contains_key(DASHBOARD), "{told}");
+    let second = running(&moto, state.path(), &["--for", "6s"]);
+    let second = assert_cmd::Command::from_std(second).timeout(Duration::from_mins(1)).output().unwrap();
+    agent::printed(&second, 0);
+    // Of CloudWatch's alarms it asked once, and every alarm was put once.
+    let requests = moto.requests();
+    let times = |operation: &str| requests.iter().filter(|request| request.operation == operation).count();
+    // One look by the agent, and one by the reader.
+    assert_eq!((times("PutMetricAlarm"), times("DescribeAlarms")), (held.alarms.len(), 2));
 }
