@@ -103,11 +103,11 @@ pub struct StoredAlarm {
 
 impl StoredAlarm {
     fn described(&self) -> Cbor {
-        let text = |text: &Option<String>| text.as_deref().map(Cbor::from);
+        let text = |text: Option<&str>| text.map(Cbor::from);
         cbor::map([
             ("AlarmName", Some(self.name.as_str().into())),
             ("AlarmArn", Some(self.arn.as_str().into())),
-            ("AlarmDescription", text(&self.description)),
+            ("AlarmDescription", text(self.description.as_deref())),
             ("AlarmConfigurationUpdatedTimestamp", Some(cbor::time(self.updated))),
             ("ActionsEnabled", Some(self.actions_enabled.into())),
             ("OKActions", Some(cbor::list(&self.ok_actions))),
@@ -115,22 +115,22 @@ impl StoredAlarm {
             ("InsufficientDataActions", Some(cbor::list(&self.insufficient_data_actions))),
             ("StateValue", Some(self.state.as_str().into())),
             ("StateReason", Some(self.state_reason.as_str().into())),
-            ("StateReasonData", text(&self.state_reason_data)),
+            ("StateReasonData", text(self.state_reason_data.as_deref())),
             ("StateUpdatedTimestamp", Some(cbor::time(self.state_updated))),
             ("StateTransitionedTimestamp", Some(cbor::time(self.state_updated))),
             ("MetricName", Some(self.metric_name.as_str().into())),
             ("Namespace", Some(self.namespace.as_str().into())),
-            ("Statistic", text(&self.statistic)),
-            ("ExtendedStatistic", text(&self.extended_statistic)),
+            ("Statistic", text(self.statistic.as_deref())),
+            ("ExtendedStatistic", text(self.extended_statistic.as_deref())),
             ("Dimensions", Some(cbor::pairs(&self.dimensions, "Name", "Value"))),
             ("Period", Some(self.period.into())),
-            ("Unit", text(&self.unit)),
+            ("Unit", text(self.unit.as_deref())),
             ("EvaluationPeriods", Some(self.evaluation_periods.into())),
             ("DatapointsToAlarm", self.datapoints_to_alarm.map(Cbor::from)),
             ("Threshold", Some(self.threshold.into())),
             ("ComparisonOperator", Some(self.comparison_operator.as_str().into())),
-            ("TreatMissingData", text(&self.treat_missing_data)),
-            ("EvaluateLowSampleCountPercentile", text(&self.evaluate_low_sample_count_percentile)),
+            ("TreatMissingData", text(self.treat_missing_data.as_deref())),
+            ("EvaluateLowSampleCountPercentile", text(self.evaluate_low_sample_count_percentile.as_deref())),
         ])
     }
 }
@@ -298,9 +298,7 @@ impl Alarms {
     fn by_arn(&mut self, arn: &str) -> Result<&mut StoredAlarm, Refusal> {
         let found = self.stored.values_mut().find(|alarm| alarm.arn == arn);
         let message = || format!("The resource {arn} does not exist");
-        found.ok_or_else(|| {
-            Refusal::new(404, "ResourceNotFoundException", message()).with_shape("ResourceNotFoundException")
-        })
+        found.ok_or_else(|| Refusal::new(404, "ResourceNotFoundException", message()))
     }
 }
 

@@ -88,20 +88,20 @@ impl Refusal {
         match service {
             Service::Metrics => {
                 let side = if self.status < 500 { "Sender" } else { "Receiver" };
-                let shape = match self.shape.unwrap_or(&self.code) {
-                    "InvalidParameterValue" => {
-                        "com.amazonaws.cloudwatch#InvalidParameterValueException".into()
+                let shape = match self.code.as_str() {
+                    "InvalidParameterValue" => Some("InvalidParameterValueException"),
+                    "InvalidParameterCombination" => Some("InvalidParameterCombinationException"),
+                    "MissingParameter" => Some("MissingRequiredParameterException"),
+                    "InternalServiceError" => Some("InternalServiceFault"),
+                    modelled @ ("InvalidNextToken" | "ResourceNotFound" | "ResourceNotFoundException") => {
+                        Some(modelled)
                     }
-                    "InvalidParameterCombination" => {
-                        "com.amazonaws.cloudwatch#InvalidParameterCombinationException".into()
-                    }
-                    "MissingParameter" => "com.amazonaws.cloudwatch#MissingRequiredParameterException".into(),
-                    "InternalServiceError" => "com.amazonaws.cloudwatch#InternalServiceFault".into(),
-                    _ if self.shape.is_some() => {
-                        format!("com.amazonaws.cloudwatch#{}", self.shape.unwrap_or_default())
-                    }
-                    other => format!("com.amazon.coral.service#{other}"),
+                    _ => None,
                 };
+                let shape = self.shape.or(shape).map_or_else(
+                    || format!("com.amazon.coral.service#{}", self.code),
+                    |shape| format!("com.amazonaws.cloudwatch#{shape}"),
+                );
                 let text = |text: &str| Cbor::Text(text.into());
                 let body =
                     Cbor::Map(vec![(text("__type"), text(&shape)), (text("message"), text(&self.message))]);
