@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use super::cbor::{self, Map, malformed};
 use super::protocol::{ACCOUNT, Refusal};
 
-/// "Number of alarms" of the page on quotas; it can be raised.
+/// An account's quota in a region when nobody has asked for more.
 const USUAL_LIMIT: usize = 5_000;
 const LONGEST_NAME: usize = 255;
 const LONGEST_DESCRIPTION: usize = 1_024;

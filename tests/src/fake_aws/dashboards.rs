@@ -191,7 +191,7 @@ fn bad_widget(widget: &Value) -> Option<String> {
     if let Some((name, ..)) = wrong {
         return Some(format!("has a {name} out of range"));
     }
-    // "If you specify the x parameter, you must also specify y", and the other way round.
+    // Stricter than needed, maybe: a place with one coordinate is no place.
     (widget.get("x").is_some() != widget.get("y").is_some()).then(|| "has one of x and y".into())
 }
 

@@ -40,8 +40,8 @@ const QUOTAS: [(&str, usize); 5] = [
     ("PutRetentionPolicy", 5),
 ];
 
-/// The same of operations by which alarms and dashboards are set up. Who calls these shares the quota with all others of
-/// the account, and cannot know how much is left: to exceed it is no violation.
+/// The same of operations by which alarms and dashboards are set up; these have not been compared with the page. Who calls
+/// them shares the quota with all others of the account, and cannot know how much is left: to exceed it is no violation.
 const QUOTAS_OF_PROVISIONING: [(&str, usize); 11] = [
     ("PutMetricAlarm", 3),
     ("DescribeAlarms", 9),
