@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use ciborium::Value as Cbor;
 use jiff::{SignedDuration, Timestamp};
 
+use super::cbor::{Map, malformed, number};
 use super::faults::Poison;
 use super::protocol::Refusal;
 
@@ -27,7 +28,7 @@ const OLDEST: SignedDuration = SignedDuration::from_hours(14 * 24);
 const NEWEST: SignedDuration = SignedDuration::from_hours(2);
 const LARGEST_EXPONENT: i32 = 360;
 
-const UNITS: [&str; 27] = [
+pub(super) const UNITS: [&str; 27] = [
     "Seconds",
     "Microseconds",
     "Milliseconds",
@@ -113,12 +114,7 @@ pub(super) struct Batch {
 
 impl Batch {
     pub(super) fn parse(body: &[u8]) -> Result<Self, Refusal> {
-        let mut rest = body;
-        let value: Cbor = ciborium::from_reader(&mut rest).map_err(|error| malformed(error.to_string()))?;
-        if !rest.is_empty() {
-            return Err(malformed("more than one CBOR item"));
-        }
-        let mut members = Map::read(value, "the request")?;
+        let mut members = Map::parse(body)?;
         let data = members.list("MetricData")?.unwrap_or_default();
         Ok(Batch { members, data })
     }
@@ -393,10 +389,6 @@ fn missing(name: &str) -> Refusal {
     Refusal::violation("MissingParameter", format!("The parameter {name} is required."))
 }
 
-fn malformed(message: impl Into<String>) -> Refusal {
-    Refusal::violation("SerializationException", message)
-}
-
 fn too_many(place: &str, most: usize) -> String {
     format!("The collection {place} must not have a size greater than {most}.")
 }
@@ -413,43 +405,5 @@ fn bad_text(text: &str, longest: usize) -> Option<&'static str> {
         Some("it is blank")
     } else {
         None
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a double is what the service makes of it too")]
-fn number(value: &Cbor) -> Option<f64> {
-    value.as_float().or_else(|| i64::try_from(value.as_integer()?).ok().map(|integer| integer as f64))
-}
-
-/// A CBOR map with text for keys.
-#[derive(Debug)]
-struct Map {
-    place: String,
-    members: Vec<(Cbor, Cbor)>,
-}
-
-impl Map {
-    fn read(value: Cbor, place: &str) -> Result<Self, Refusal> {
-        let members = value.into_map().map_err(|_| malformed(format!("{place} is not a map")))?;
-        Ok(Map { place: place.to_owned(), members })
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.members.iter().any(|(key, _)| key.as_text() == Some(name))
-    }
-
-    fn take(&mut self, name: &str) -> Option<Cbor> {
-        let index = self.members.iter().position(|(key, _)| key.as_text() == Some(name))?;
-        Some(self.members.swap_remove(index).1)
-    }
-
-    fn text(&mut self, name: &str) -> Result<Option<String>, Refusal> {
-        let text = self.take(name).map(Cbor::into_text).transpose();
-        text.map_err(|_| malformed(format!("{name} of {} is not text", self.place)))
-    }
-
-    fn list(&mut self, name: &str) -> Result<Option<Vec<Cbor>>, Refusal> {
-        let list = self.take(name).map(Cbor::into_array).transpose();
-        list.map_err(|_| malformed(format!("{name} of {} is not a list", self.place)))
     }
 }

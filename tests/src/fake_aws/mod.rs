@@ -4,6 +4,9 @@
 //! demand in the ways that AWS and networks do. No type of the AWS SDK is in here, so that it judges by itself. It does
 //! not know secrets: a signature's form, key, scope and time are checked, not its arithmetic.
 
+mod alarms;
+mod cbor;
+mod dashboards;
 mod faults;
 mod logs;
 mod metrics;
@@ -17,13 +20,14 @@ use anyhow::ensure;
 use jiff::{SignedDuration, Timestamp};
 use vpcwatch::host::clock;
 
+pub use alarms::StoredAlarm;
 pub use faults::{Fault, Kind, Poison, Throttle, Times};
 pub use logs::StoredEvent;
 pub use metrics::{Statistics, StoredDatum};
 
 use crate::http::{Answer, Call, Delivery, Site, Stand, lock};
 use faults::Faults;
-use protocol::{Envelope, Refusal, Service};
+use protocol::{ACCOUNT, Envelope, Refusal, Service};
 
 /// Requests a second of an account in a region:
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_limits.html> and
@@ -34,6 +38,22 @@ const QUOTAS: [(&str, usize); 5] = [
     ("CreateLogStream", 50),
     ("CreateLogGroup", 10),
     ("PutRetentionPolicy", 5),
+];
+
+/// The same of operations by which alarms and dashboards are set up; these have not been compared with the page. Who calls
+/// them shares the quota with all others of the account, and cannot know how much is left: to exceed it is no violation.
+const QUOTAS_OF_PROVISIONING: [(&str, usize); 11] = [
+    ("PutMetricAlarm", 3),
+    ("DescribeAlarms", 9),
+    ("DeleteAlarms", 3),
+    ("SetAlarmState", 3),
+    ("TagResource", 10),
+    ("UntagResource", 10),
+    ("ListTagsForResource", 10),
+    ("PutDashboard", 10),
+    ("GetDashboard", 10),
+    ("DeleteDashboards", 10),
+    ("ListDashboards", 10),
 ];
 
 /// In [`FakeAws::count_only`], requests and violations beyond the last so many are forgotten.
@@ -218,6 +238,43 @@ impl FakeAws {
         inner.groups.get(group).map(|group| group.streams.keys().cloned().collect()).unwrap_or_default()
     }
 
+    /// How many alarms there may be, 5,000 at first; a new one beyond that is refused.
+    pub fn set_alarm_limit(&self, most: usize) {
+        self.inner().alarms.limit = most;
+    }
+
+    /// All alarms, by name.
+    pub fn alarms(&self) -> Vec<StoredAlarm> {
+        self.inner().alarms.stored.values().cloned().collect()
+    }
+
+    /// Changes an alarm as a person might at the console; false if there is none of this name.
+    pub fn put_alarm_as_person(&self, name: &str, change: impl FnOnce(&mut StoredAlarm)) -> bool {
+        self.inner().alarms.stored.get_mut(name).map(change).is_some()
+    }
+
+    /// Removes an alarm as a person might; false if there is none of this name.
+    pub fn remove_alarm(&self, name: &str) -> bool {
+        self.inner().alarms.stored.remove(name).is_some()
+    }
+
+    /// The bodies of all dashboards, by name.
+    pub fn dashboards(&self) -> BTreeMap<String, String> {
+        self.inner().dashboards.iter().map(|(name, kept)| (name.clone(), kept.body.clone())).collect()
+    }
+
+    /// Makes or replaces a dashboard as a person might. The body is not checked.
+    pub fn put_dashboard_as_person(&self, name: &str, body: &str) {
+        let mut inner = self.inner();
+        let modified = inner.now();
+        inner.dashboards.insert(name.to_owned(), dashboards::Dashboard { body: body.to_owned(), modified });
+    }
+
+    /// How many requests of an operation were refused because its quota was used up.
+    pub fn over_quota(&self, operation: &str) -> u64 {
+        self.inner().quotas.get(operation).map_or(0, |quota| quota.refused)
+    }
+
     /// All requests, in the order in which they were done with.
     pub fn requests(&self) -> Vec<Request> {
         self.inner().requests.iter().cloned().collect()
@@ -276,6 +333,8 @@ struct Inner {
     metrics: Vec<StoredDatum>,
     sums: BTreeMap<String, Sum>,
     groups: BTreeMap<String, logs::Group>,
+    alarms: alarms::Alarms,
+    dashboards: dashboards::Dashboards,
     requests: VecDeque<Request>,
     totals: Totals,
     violations: VecDeque<String>,
@@ -287,18 +346,25 @@ struct Inner {
 struct Quota {
     per_second: usize,
     recent: VecDeque<Instant>,
+    refused: u64,
+    /// Whether exceeding it is no violation.
+    shared: bool,
 }
 
 /// A body, read as far as its format goes.
 enum Body {
     Metrics(metrics::Batch),
     Logs(logs::Input),
+    /// Any other operation of CloudWatch.
+    Provisioning(cbor::Map),
 }
 
 /// A body that has no flaw.
 enum Judged {
     Metrics(Vec<StoredDatum>),
     Logs(logs::Change),
+    Alarms(alarms::Call),
+    Dashboards(dashboards::Call),
 }
 
 impl Site for State {
@@ -408,7 +474,7 @@ impl State {
             let message = format!("Request size {} exceeded {} bytes", call.body.len(), metrics::MOST_BYTES);
             return Err(Refusal::violation("RequestEntityTooLarge", message).with_status(413));
         }
-        let judged = body?.judge(&envelope.operation, request.number, now)?;
+        let judged = body?.judge(envelope, request.number, now)?;
         let answer = self.inner().apply(judged, now, request)?;
         request.applied = true;
         Ok(Answer { delivery, ..answer })
@@ -435,19 +501,24 @@ impl State {
 
 impl Inner {
     fn new() -> Self {
-        let quotas =
-            QUOTAS.map(|(operation, per_second)| (operation, Quota { per_second, ..Quota::default() }));
+        let quota = |shared| {
+            move |(operation, per_second)| (operation, Quota { per_second, shared, ..Quota::default() })
+        };
+        let quotas = QUOTAS.into_iter().map(quota(false));
+        let quotas = quotas.chain(QUOTAS_OF_PROVISIONING.into_iter().map(quota(true)));
         Inner {
             skew: SignedDuration::ZERO,
             keep: true,
             expired: BTreeSet::new(),
-            quotas: BTreeMap::from(quotas),
+            quotas: quotas.collect(),
             faults: Faults::default(),
             show: None,
             arrived: 0,
             metrics: Vec::new(),
             sums: BTreeMap::new(),
             groups: BTreeMap::new(),
+            alarms: alarms::Alarms::default(),
+            dashboards: BTreeMap::new(),
             requests: VecDeque::new(),
             totals: Totals::default(),
             violations: VecDeque::new(),
@@ -470,7 +541,9 @@ impl Inner {
             quota.recent.pop_front();
         }
         if quota.recent.len() >= quota.per_second {
-            return Err(Throttle::usual(service).refusal(service).into_violation());
+            quota.refused += 1;
+            let refusal = Throttle::usual(service).refusal(service);
+            return Err(if quota.shared { refusal } else { refusal.into_violation() });
         }
         quota.recent.push_back(now);
         Ok(())
@@ -492,6 +565,10 @@ impl Inner {
                 }
                 Ok(Service::Metrics.success(None))
             }
+            Judged::Alarms(call) => Ok(Service::cbor(200, &self.alarms.apply(call, now)?)),
+            Judged::Dashboards(call) => {
+                Ok(Service::cbor(200, &dashboards::apply(call, &mut self.dashboards, now)?))
+            }
             Judged::Logs(change) => {
                 let applied = logs::apply(change, &mut self.groups, now, self.keep)?;
                 self.totals.events += applied.accepted;
@@ -508,7 +585,10 @@ impl Body {
     fn parse(call: &Call, envelope: &Envelope) -> Result<Self, Refusal> {
         let body = protocol::unpack(&call.body, envelope.gzip)?;
         match envelope.service {
-            Service::Metrics => Ok(Body::Metrics(metrics::Batch::parse(&body)?)),
+            Service::Metrics if envelope.operation == "PutMetricData" => {
+                Ok(Body::Metrics(metrics::Batch::parse(&body)?))
+            }
+            Service::Metrics => Ok(Body::Provisioning(cbor::Map::parse(&body)?)),
             Service::Logs => Ok(Body::Logs(logs::Input::parse(&body)?)),
         }
     }
@@ -517,6 +597,7 @@ impl Body {
         match self {
             Body::Metrics(batch) => batch.len(),
             Body::Logs(input) => input.len(),
+            Body::Provisioning(_) => 0,
         }
     }
 
@@ -524,26 +605,38 @@ impl Body {
         match self {
             Body::Metrics(batch) => batch.has(poison),
             Body::Logs(input) => input.has(poison),
+            Body::Provisioning(_) => false,
         }
     }
 
-    fn judge(self, operation: &str, request: u64, now: Timestamp) -> Result<Judged, Refusal> {
+    fn judge(self, envelope: &Envelope, request: u64, now: Timestamp) -> Result<Judged, Refusal> {
+        let (operation, region) = (&*envelope.operation, &*envelope.region);
         match self {
-            Body::Metrics(_) if operation != "PutMetricData" => {
-                Err(Refusal::violation("UnknownOperationException", "no such operation"))
-            }
             Body::Metrics(batch) => Ok(Judged::Metrics(batch.judge(request, now)?)),
             Body::Logs(input) => Ok(Judged::Logs(input.judge(operation, request)?)),
+            Body::Provisioning(members) if dashboards::OPERATIONS.contains(&operation) => {
+                Ok(Judged::Dashboards(dashboards::judge(operation, members)?))
+            }
+            Body::Provisioning(members) => Ok(Judged::Alarms(alarms::judge(operation, members, region)?)),
         }
     }
 }
 
 fn denial(envelope: &Envelope, body: Option<&Body>) -> Refusal {
-    let (group, stream) = match body {
-        Some(Body::Logs(input)) => (input.text("logGroupName"), input.text("logStreamName")),
-        _ => ("", ""),
+    let region = &envelope.region;
+    let resource = match body {
+        _ if envelope.service == Service::Logs => {
+            let text = |name| if let Some(Body::Logs(input)) = body { input.text(name) } else { "" };
+            let (group, stream) = (text("logGroupName"), text("logStreamName"));
+            Some(format!("arn:aws:logs:{region}:{ACCOUNT}:log-group:{group}:log-stream:{stream}"))
+        }
+        Some(Body::Provisioning(members)) if dashboards::OPERATIONS.contains(&&*envelope.operation) => {
+            Some(dashboards::resource(members))
+        }
+        Some(Body::Provisioning(members)) => Some(alarms::resource(members, region)),
+        _ => None,
     };
-    envelope.service.denied(&envelope.operation, &envelope.region, group, stream)
+    envelope.service.denied(&envelope.operation, resource.as_deref())
 }
 
 fn poisoned(service: Service) -> Refusal {

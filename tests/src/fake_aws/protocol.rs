@@ -38,13 +38,15 @@ pub(super) struct Refusal {
     status: u16,
     code: String,
     message: String,
+    /// The error's shape in the model, where the code does not tell it.
+    shape: Option<&'static str>,
     /// Whether the client broke a rule that it could have known, apart from credentials and what exists.
     violation: bool,
 }
 
 impl Refusal {
     pub(super) fn new(status: u16, code: impl Into<String>, message: impl Into<String>) -> Self {
-        Refusal { status, code: code.into(), message: message.into(), violation: false }
+        Refusal { status, code: code.into(), message: message.into(), shape: None, violation: false }
     }
 
     /// Of a request that breaks a rule.
@@ -62,6 +64,10 @@ impl Refusal {
 
     pub(super) fn with_status(self, status: u16) -> Self {
         Refusal { status, ..self }
+    }
+
+    pub(super) fn with_shape(self, shape: &'static str) -> Self {
+        Refusal { shape: Some(shape), ..self }
     }
 
     /// The message, if it is of the same code as another.
@@ -83,16 +89,19 @@ impl Refusal {
             Service::Metrics => {
                 let side = if self.status < 500 { "Sender" } else { "Receiver" };
                 let shape = match self.code.as_str() {
-                    "InvalidParameterValue" => {
-                        "com.amazonaws.cloudwatch#InvalidParameterValueException".into()
+                    "InvalidParameterValue" => Some("InvalidParameterValueException"),
+                    "InvalidParameterCombination" => Some("InvalidParameterCombinationException"),
+                    "MissingParameter" => Some("MissingRequiredParameterException"),
+                    "InternalServiceError" => Some("InternalServiceFault"),
+                    modelled @ ("InvalidNextToken" | "ResourceNotFound" | "ResourceNotFoundException") => {
+                        Some(modelled)
                     }
-                    "InvalidParameterCombination" => {
-                        "com.amazonaws.cloudwatch#InvalidParameterCombinationException".into()
-                    }
-                    "MissingParameter" => "com.amazonaws.cloudwatch#MissingRequiredParameterException".into(),
-                    "InternalServiceError" => "com.amazonaws.cloudwatch#InternalServiceFault".into(),
-                    other => format!("com.amazon.coral.service#{other}"),
+                    _ => None,
                 };
+                let shape = self.shape.or(shape).map_or_else(
+                    || format!("com.amazon.coral.service#{}", self.code),
+                    |shape| format!("com.amazonaws.cloudwatch#{shape}"),
+                );
                 let text = |text: &str| Cbor::Text(text.into());
                 let body =
                     Cbor::Map(vec![(text("__type"), text(&shape)), (text("message"), text(&self.message))]);
@@ -106,7 +115,7 @@ impl Refusal {
 }
 
 impl Service {
-    fn cbor(status: u16, body: &Cbor) -> Answer {
+    pub(super) fn cbor(status: u16, body: &Cbor) -> Answer {
         let mut bytes = Vec::new();
         let written = ciborium::into_writer(body, &mut bytes);
         let status = if written.is_ok() { status } else { 500 };
@@ -144,17 +153,13 @@ impl Service {
         }
     }
 
-    /// Refuses for want of permission, as IAM words it; `PutMetricData` has no resource.
-    pub(super) fn denied(self, operation: &str, region: &str, group: &str, stream: &str) -> Refusal {
-        let (prefix, resource) = match self {
-            Service::Metrics => ("cloudwatch", String::new()),
-            Service::Logs => (
-                "logs",
-                format!(
-                    " on resource: arn:aws:logs:{region}:{ACCOUNT}:log-group:{group}:log-stream:{stream}"
-                ),
-            ),
+    /// Refuses for want of permission, as IAM words it; some operations have no resource.
+    pub(super) fn denied(self, operation: &str, resource: Option<&str>) -> Refusal {
+        let prefix = match self {
+            Service::Metrics => "cloudwatch",
+            Service::Logs => "logs",
         };
+        let resource = resource.map(|arn| format!(" on resource: {arn}")).unwrap_or_default();
         self.credential_refusal(
             "AccessDenied",
             format!(
@@ -218,6 +223,9 @@ impl Envelope {
             }
             // Of the two models only PutMetricData has the trait requestCompression.
             Service::Logs if self.gzip => bad("a compressed body, which only CloudWatch documents"),
+            Service::Metrics if self.gzip && self.operation != "PutMetricData" => {
+                bad("a compressed body, which only PutMetricData documents")
+            }
             _ if !self.gzip && call.header("content-encoding").is_some() => bad("a strange Content-Encoding"),
             _ => Ok(()),
         }

@@ -6,6 +6,7 @@ mod http;
 mod logs;
 mod metadata;
 mod metrics;
+mod provisioning;
 
 use std::time::Duration;
 
