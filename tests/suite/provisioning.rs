@@ -1,11 +1,17 @@
 //! What there should be in CloudWatch, as goldens: every alarm, the dashboard; and what becomes of names and interfaces.
 
+use std::process::{Command, Output};
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use vpcwatch::config::{Config, Layers};
 use vpcwatch::model::catalog;
 use vpcwatch::model::identity::{Identity, Instance, InstanceDimension};
 use vpcwatch::provision::{self, Change, Desired, Existing, Nic, compare};
-use vpcwatch_tests::golden;
+use vpcwatch_tests::fake_aws::{FakeAws, Fault, Kind, Throttle};
+use vpcwatch_tests::{fixture, golden};
+
+use crate::agent;
 
 const TOPIC: &str = "arn:aws:sns:eu-west-3:123456789012:pager";
 
@@ -127,4 +133,51 @@ fn what_was_made_is_the_same_and_what_changed_is_known_for_whose_change_it_is() 
     assert_eq!(plan.alarms[&now.alarms[1].alarm_name], Change::Foreign);
     assert!(!plan.alarms.contains_key("vpcwatch-i-0123456789abcdef0-b-syn-flood"));
     assert_eq!(plan.dashboard.unwrap().1, Change::Foreign);
+}
+
+/// `vpcwatch provision` against the strict fake.
+fn provision(aws: &FakeAws, verb: &[&str]) -> Output {
+    let mut command = Command::new(agent::PATH);
+    command.env_clear().envs(aws.environment()).env("AWS_REGION", "eu-west-3");
+    command.env("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE").env("AWS_SECRET_ACCESS_KEY", "not-a-secret");
+    command.arg("provision").args(verb).arg("--root").arg(fixture("kernel-6.18"));
+    command.args(["--set", "identity.host=web-1"]);
+    assert_cmd::Command::from_std(command).timeout(Duration::from_mins(2)).output().unwrap()
+}
+
+#[test]
+fn what_is_asked_of_aws_breaks_none_of_its_rules() {
+    let aws = FakeAws::start().unwrap();
+    agent::printed(&provision(&aws, &["apply"]), 0);
+    let made = aws.alarms().len();
+    assert!(made > 8 && aws.dashboards().len() == 1);
+    assert!(agent::printed(&provision(&aws, &["apply"]), 0).starts_with("nothing to do"));
+    // Deleted underneath: made again, alone.
+    aws.remove_alarm("vpcwatch-web-1-syn-flood");
+    assert!(agent::printed(&provision(&aws, &["apply"]), 0).contains("1 done, 0 left alone, 0 failed"));
+    agent::printed(&provision(&aws, &["destroy"]), 0);
+    assert!(aws.alarms().is_empty() && aws.dashboards().is_empty());
+    assert_eq!(aws.violations(), Vec::<String>::new());
+}
+
+#[test]
+fn one_permission_of_ten_that_is_missing_is_named_and_the_rest_is_done() {
+    let aws = FakeAws::start().unwrap();
+    aws.fault(Fault::always("PutMetricAlarm", Kind::Deny));
+    let told = agent::printed(&provision(&aws, &["apply"]), 1);
+    assert!(told.contains("allow cloudwatch:PutMetricAlarm to this host's role"), "{told}");
+    assert!(aws.alarms().is_empty() && aws.dashboards().len() == 1, "{told}");
+    aws.clear_faults();
+    // It goes on where it stopped, through throttles.
+    aws.fault(Fault::next("PutMetricAlarm", 2, Kind::Throttle(Throttle::ThrottlingException)));
+    agent::printed(&provision(&aws, &["apply"]), 0);
+    assert!(aws.alarms().len() > 8);
+}
+
+#[test]
+fn a_quota_that_is_reached_is_said() {
+    let aws = FakeAws::start().unwrap();
+    aws.set_alarm_limit(3);
+    let told = agent::printed(&provision(&aws, &["apply"]), 1);
+    assert!(told.contains("LimitExceeded") && aws.alarms().len() == 3, "{told}");
 }

@@ -7,6 +7,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use aws_sdk_cloudwatch::operation::delete_alarms::DeleteAlarmsError;
+use aws_sdk_cloudwatch::operation::get_dashboard::GetDashboardError;
 use aws_sdk_cloudwatch::types::{
     ComparisonOperator, Dimension as ApiDimension, MetricAlarm, StateValue, Statistic, Tag,
 };
@@ -97,7 +99,7 @@ async fn body(connection: &Connection, name: &str) -> Result<Option<Value>, Fail
         match connection.cloudwatch().get_dashboard().dashboard_name(name).send().await {
             Ok(answer) => Ok(Some(text(answer.dashboard_body()))),
             Err(error)
-                if error.as_service_error().is_some_and(|error| error.is_dashboard_not_found_error()) =>
+                if error.as_service_error().is_some_and(GetDashboardError::is_dashboard_not_found_error) =>
             {
                 Ok(None)
             }
@@ -120,7 +122,7 @@ pub async fn apply(
     for (name, change) in &plan.alarms {
         let wanted = desired.alarms.iter().find(|alarm| alarm.alarm_name == *name);
         match (change, wanted) {
-            (Change::Same, _) => {}
+            (Change::Same, _) | (Change::Create | Change::Update(_), None) => {}
             (Change::Create, Some(wanted)) => work.put(wanted, "created", false).await,
             (Change::Update(_), Some(wanted)) => work.put(wanted, "changed", true).await,
             (Change::Edited(_) | Change::Foreign, Some(wanted)) if force => {
@@ -132,7 +134,6 @@ pub async fn apply(
                 work.leave(name, "a person changed it after it was made; --force writes over that");
             }
             (Change::Foreign, _) => work.leave(name, NOT_OURS),
-            (Change::Create | Change::Update(_), None) => {}
         }
     }
     work.dashboard(plan, force).await;
@@ -288,7 +289,9 @@ impl Work<'_> {
             let deleted = connection.cloudwatch().delete_alarms().alarm_names(name).send().await;
             match deleted {
                 // Deleted underneath us: that is what was wanted.
-                Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found()) => {
+                Err(error)
+                    if error.as_service_error().is_some_and(DeleteAlarmsError::is_resource_not_found) =>
+                {
                     Ok(())
                 }
                 other => other.map(|_| ()).map_err(|error| classify(&error, DELETE)),

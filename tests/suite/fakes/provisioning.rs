@@ -241,7 +241,7 @@ fn each_rule_of_an_alarm_refuses_it() {
     let alarm = || least(&bench, "a");
     let topic = |region: &str| format!("arn:aws:sns:{region}:123456789012:pager");
     let six = (0..6).map(|n| format!("{TOPIC}{n}")).collect();
-    let cases = [
+    let cases = vec![
         ("alarmName", alarm().alarm_name("")),
         ("alarmName", alarm().alarm_name("n".repeat(256))),
         ("control", alarm().alarm_name("a\nb")),
