@@ -103,7 +103,7 @@ impl Provision {
             anyhow!("no region: set aws.region or AWS_REGION, or run it on an EC2 instance")
         })?;
         check_topics(&self.config, &region).map_err(anyhow::Error::msg)?;
-        let nics = interfaces(&self.config, &self.paths);
+        let nics = interfaces(&self.config, &self.paths).map_err(anyhow::Error::msg)?;
         let config = &self.config;
         let desired = desired(&config.settings, &config.wishes, &identity, &nics, &region);
         let (plan, arns) = looked_at(&connection, &desired, &identity).await.map_err(told)?;
@@ -160,15 +160,17 @@ async fn looked_at(
     Ok((compare(desired, &existing), arns))
 }
 
-/// The interfaces that are measured, by one look at this host.
-fn interfaces(config: &Config, paths: &Paths) -> Vec<Nic> {
-    let snapshot = sample(config, paths);
-    let interfaces = snapshot.interfaces.unwrap_or_default().into_iter();
+/// The interfaces that are measured, by one look at this host. Where they cannot be read nothing is planned: their alarms
+/// would be deleted.
+fn interfaces(config: &Config, paths: &Paths) -> Result<Vec<Nic>, String> {
+    let interfaces = sample(config, paths).interfaces;
+    let interfaces = interfaces.ok_or("the interfaces of this host cannot be read; see `vpcwatch sample`")?;
     let mut nics: Vec<Nic> = interfaces
+        .into_iter()
         .map(|interface| Nic { has_allowances: interface.allowances.is_some(), name: interface.name })
         .collect();
     nics.sort_by(|a, b| a.name.cmp(&b.name));
-    nics
+    Ok(nics)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
@@ -217,7 +219,7 @@ impl Outlet {
         let connection = link.connection();
         let region = connection.region().ok_or("no region: set aws.region or AWS_REGION")?;
         check_topics(config, region)?;
-        let nics = interfaces(config, &self.paths);
+        let nics = interfaces(config, &self.paths)?;
         let desired = desired(&config.settings, &config.wishes, identity, &nics, region);
         let (key, hash, now) = (ValueKey::Mark(MARK.into()), desired.hash(), wall());
         let stored = store.value(key.clone()).await.map_err(|error| error.to_string())?;
@@ -243,7 +245,8 @@ impl Outlet {
         }
         let done = serde_json::to_vec(&Done { hash, at: now }).map_err(|error| error.to_string())?;
         store.append(Vec::new(), vec![(key, Some(done))]).await.map_err(|error| error.to_string())?;
-        tracing::info!("provisioning: everything is as it should be");
+        let left = if report.left.is_empty() { "" } else { ", but for what was left alone" };
+        tracing::info!("provisioning: everything is as it should be{left}");
         if config.wishes.actions.is_empty() {
             tracing::warn!("the alarms notify nobody: write the ARN of an SNS topic into provision.actions");
         }

@@ -63,7 +63,8 @@ const TABLE: u64 = 8;
 /// Findings in the table.
 const FINDINGS: u32 = 50;
 
-/// The dashboard of this host's namespace and region.
+/// The dashboard of this host's namespace and region. It shows the same whatever this host sends: hosts that send different
+/// sets would write it over each other's for ever.
 pub(super) fn shared(settings: &Settings, identity: &Identity, region: &str) -> Dashboard {
     let dimensions: Vec<&str> = identity.dimensions.iter().map(|d| d.name.as_str()).collect();
     let mut widgets = vec![text(ABOUT, 0, 2), findings(settings, region, 2)];
@@ -71,16 +72,10 @@ pub(super) fn shared(settings: &Settings, identity: &Identity, region: &str) -> 
     for row in ROWS {
         widgets.push(text(&format!("## {}", row.heading), y, HEADING));
         y += HEADING;
-        let charts = row.charts.iter().filter_map(|chart| {
-            let metrics: Vec<&str> =
-                chart.metrics.iter().copied().filter(|name| settings.chosen.contains(name)).collect();
-            (!metrics.is_empty()).then_some((chart, metrics))
-        });
-        let charts: Vec<_> = charts.collect();
-        let width = COLUMNS / u64::try_from(charts.len()).unwrap_or(1).max(1);
+        let width = COLUMNS / u64::try_from(row.charts.len()).unwrap_or(1).max(1);
         let mut x = 0;
-        for (chart, metrics) in charts {
-            let lines = metrics.iter().map(|name| search(settings, &dimensions, name, chart.statistic));
+        for chart in row.charts {
+            let lines = chart.metrics.iter().map(|name| search(settings, &dimensions, name, chart.statistic));
             widgets.push(json!({
                 "type": "metric", "x": x, "y": y, "width": width, "height": CHART,
                 "properties": {
