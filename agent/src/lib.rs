@@ -46,4 +46,6 @@ pub mod sinks;
 
 pub mod provision;
 
+pub mod cost;
+
 pub mod service;

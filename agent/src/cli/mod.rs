@@ -5,6 +5,7 @@
 //! closed (`| head`) ends a command quietly with 0.
 
 mod config;
+mod cost;
 mod explain;
 mod iam_policy;
 mod provision;
@@ -57,6 +58,8 @@ enum Command {
     /// Check or show the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Estimate what this configuration costs a month in CloudWatch
+    Cost(cost::Cost),
     /// Make this host's alarms and the dashboard in CloudWatch, or take them away again
     #[command(subcommand)]
     Provision(provision::ProvisionCommand),
@@ -120,6 +123,7 @@ pub fn main() -> ExitCode {
         Command::Explain(explain) => explain.run(),
         Command::Sample(sample) => sample.run(),
         Command::Config(config) => config.run(),
+        Command::Cost(cost) => cost.run(),
         Command::Provision(provision) => provision.run(),
         Command::IamPolicy(iam_policy) => iam_policy.run(),
     };

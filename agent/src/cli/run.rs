@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::Common;
+use super::{Common, cost};
 use crate::app::{Agent, DryRun, End};
 use crate::sinks::stdout::Output;
 
@@ -56,6 +56,7 @@ impl Run {
         let config = self.common.load()?;
         let paths = self.common.paths()?;
         if !self.dry {
+            cost::within_limit(&config)?;
             let (layers, stop_after, record) = (self.common.layers(), self.stop_after, self.record);
             return Ok(code(Agent { config, layers, paths, stop_after, record }.run()?));
         }

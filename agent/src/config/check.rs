@@ -41,6 +41,8 @@ pub(super) fn check(written: &Written, mistakes: Vec<Mistake>) -> Result<Config,
         retention,
         settings,
         dimensions: checking.dimensions(),
+        monthly_limit: Some(checking.number("cost.monthly_limit", 0.0..=1_000_000.0))
+            .filter(|limit| *limit > 0.0),
         host: filled(checking.text("identity.host", host)),
         region: filled(checking.text("aws.region", region)),
         ca_bundle: filled(checking.text("aws.ca_bundle", path_or_nothing)).map(PathBuf::from),

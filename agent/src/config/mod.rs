@@ -48,6 +48,8 @@ pub struct Config {
     pub provision_at_start: bool,
     /// The rest of `provision.*`, and the log groups.
     pub wishes: Wishes,
+    /// `cost.monthly_limit` in US dollars; `None` for none.
+    pub monthly_limit: Option<f64>,
 }
 
 impl Config {

@@ -1,0 +1,167 @@
+//! What a configuration costs a month in CloudWatch: an estimate, pure.
+//!
+//! Takes settings and how much of what there is; hands on dollars by part; never asks AWS.
+
+pub mod prices;
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::model::catalog::CATALOG;
+use crate::model::settings::Settings;
+
+/// Hours of a month, as AWS's own examples count them.
+const HOURS: f64 = 730.0;
+/// Share of hours in which a sparse metric is not zero: an assumption. A host that is scanned all day has more.
+const SPARSE_SHARE: f64 = 0.10;
+/// Data that one `PutMetricData` request takes.
+const DATA_A_REQUEST: u32 = 1000;
+/// Bytes of a samples event: a dry run off EC2 made 3,709; ENA's counters and those of delivery come on top.
+const SAMPLES_BYTES: f64 = 4500.0;
+/// What CloudWatch Logs counts on top of each event
+/// (<https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html>).
+const EVENT_OVERHEAD: f64 = 26.0;
+/// Events of findings a month, an assumption: a finding's half hour a day, an event a minute.
+const FINDING_EVENTS: f64 = 900.0;
+/// Bytes of such an event: those of the golden recordings have 906 to 1,012; sources and processes come on top.
+const FINDING_BYTES: f64 = 1300.0;
+const GIGABYTE: f64 = 1_073_741_824.0;
+
+/// How much there is of what a price depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Interfaces that are measured.
+    pub interfaces: u32,
+    /// Whether their drivers count EC2's allowances, as ENA's does.
+    pub ena: bool,
+    /// Metrics that alarms look at.
+    pub alarm_metrics: u32,
+    /// Dashboards to pay for: the account has three free, and ours is shared by all its hosts.
+    pub dashboards: u32,
+}
+
+/// One line of an estimate.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Part {
+    /// What is paid for.
+    pub name: &'static str,
+    /// How many of it a month.
+    pub quantity: f64,
+    /// US dollars a month.
+    pub dollars: f64,
+}
+
+/// What a configuration costs a month.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Estimate {
+    /// The parts.
+    pub parts: Vec<Part>,
+    /// Their sum, US dollars a month.
+    pub total: f64,
+    /// Region of the prices.
+    pub region: &'static str,
+    /// When the prices were noted.
+    pub noted: &'static str,
+    /// Where they are from.
+    pub source: &'static str,
+}
+
+/// Estimates a month.
+pub fn estimate(settings: &Settings, usage: &Usage) -> Estimate {
+    // Host and interface metrics, those that are always sent and the sparse ones.
+    let (mut host, mut nic, mut host_sparse, mut nic_sparse) = (0_u32, 0_u32, 0_u32, 0_u32);
+    for metric in CATALOG.iter().filter(|metric| settings.chosen.contains(metric.name)) {
+        match (metric.reading.per_interface(), metric.sparse) {
+            (true, _) if metric.name.starts_with("ethtool_") && !usage.ena => {}
+            (true, false) => nic += usage.interfaces,
+            (true, true) => nic_sparse += usage.interfaces,
+            (false, false) => host += 1,
+            (false, true) => host_sparse += 1,
+        }
+    }
+    let sparse = f64::from(host_sparse + nic_sparse) * SPARSE_SHARE;
+    let intervals = HOURS * 3600.0 / f64::from(settings.interval_seconds.max(1));
+    // As many as an interval can have; a request is paid for whether it is full or not.
+    let requests = (host + nic + host_sparse + nic_sparse).div_ceil(DATA_A_REQUEST);
+    let requests = intervals * f64::from(requests);
+    let part = |name, quantity: f64, price: f64| Part { name, quantity, dollars: quantity * price };
+    let samples = intervals * (SAMPLES_BYTES + EVENT_OVERHEAD) / GIGABYTE;
+    let findings = FINDING_EVENTS * (FINDING_BYTES + EVENT_OVERHEAD) / GIGABYTE;
+    let parts = vec![
+        part("host metrics", f64::from(host), prices::METRIC),
+        part("interface metrics", f64::from(nic), prices::METRIC),
+        part("sparse metrics", sparse, prices::METRIC),
+        part("PutMetricData requests", requests, prices::REQUEST),
+        part("alarm metrics", f64::from(usage.alarm_metrics), prices::ALARM_METRIC),
+        part("dashboards", f64::from(usage.dashboards), prices::DASHBOARD),
+        part("samples log, GB", samples, prices::LOG_GIGABYTE),
+        part("findings log, GB", findings, prices::LOG_GIGABYTE),
+    ];
+    let total = parts.iter().map(|part| part.dollars).sum();
+    let (region, noted, source) = (prices::REGION, prices::NOTED, prices::SOURCE);
+    Estimate { parts, total, region, noted, source }
+}
+
+impl fmt::Display for Estimate {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        writeln!(f, "{:<24} {:>12} {:>12}", "a month (730 h)", "quantity", "US dollars")?;
+        for part in &self.parts {
+            writeln!(f, "{:<24} {:>12.2} {:>12.2}", part.name, part.quantity, part.dollars)?;
+        }
+        writeln!(f, "{:<24} {:>12} {:>12.2}", "total", "", self.total)?;
+        writeln!(f)?;
+        writeln!(
+            f,
+            "Prices of {}, noted {}, first 10,000 metrics: {}",
+            self.region, self.noted, self.source
+        )?;
+        writeln!(f, "Sparse metrics are assumed to be sent in {:.0} % of hours.", SPARSE_SHARE * 100.0)?;
+        writeln!(f, "The dashboard is shared by the whole account, whose first three are free.")?;
+        writeln!(f, "Storage of logs is not counted.")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Layers};
+
+    const USAGE: Usage = Usage { interfaces: 1, ena: true, alarm_metrics: 12, dashboards: 0 };
+
+    fn settings(sets: &[(&str, &str)]) -> Settings {
+        let sets = sets.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Config::load(&Layers::new("/nonexistent".into(), None, sets)).unwrap().settings
+    }
+
+    fn dollars(estimate: &Estimate, name: &str) -> f64 {
+        estimate.parts.iter().find(|part| part.name == name).unwrap().dollars
+    }
+
+    #[test]
+    fn the_default_is_below_six_dollars_with_twelve_alarm_metrics() {
+        let estimate = estimate(&settings(&[]), &USAGE);
+        println!("{estimate}");
+        assert!(estimate.total < 6.0, "{estimate}");
+    }
+
+    #[test]
+    fn each_part_rises_with_what_it_depends_on() {
+        let usual = estimate(&settings(&[]), &USAGE);
+        let rises = |name, sets: &[(&str, &str)], usage| {
+            let other = estimate(&settings(sets), &usage);
+            assert!(dollars(&other, name) > dollars(&usual, name), "{name}");
+            assert!(other.total > usual.total, "{name}");
+        };
+        rises("host metrics", &[("metrics.set", "full")], USAGE);
+        rises("interface metrics", &[], Usage { interfaces: 2, ..USAGE });
+        rises("sparse metrics", &[], Usage { interfaces: 2, ..USAGE });
+        rises("PutMetricData requests", &[("publish.interval", "10s")], USAGE);
+        rises("PutMetricData requests", &[], Usage { interfaces: 200, ..USAGE });
+        rises("samples log, GB", &[("publish.interval", "10s")], USAGE);
+        rises("alarm metrics", &[], Usage { alarm_metrics: 14, ..USAGE });
+        rises("dashboards", &[], Usage { dashboards: 1, ..USAGE });
+        let other = estimate(&settings(&[]), &Usage { ena: false, ..USAGE });
+        assert!(dollars(&other, "sparse metrics") < dollars(&usual, "sparse metrics"));
+    }
+}
