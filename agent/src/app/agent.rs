@@ -32,6 +32,7 @@ use crate::model::record::Record;
 use crate::pipeline::Pipeline;
 use crate::service::board::Board;
 use crate::service::signals::{Asked, Signals};
+use crate::service::systemd;
 use crate::sinks::spool::Stamped;
 use crate::sources::SourceRules;
 
@@ -82,6 +83,7 @@ impl Agent {
         let (records, outgoing) = mpsc::channel(RECORDS);
         let (rules, rules_now) = watch::channel(config.sources.clone());
         let (config_to, config_now) = watch::channel(Arc::new(config.clone()));
+        let (turns, turned) = watch::channel(());
         let reload = Reload { rules, config: config_to };
 
         let sampling = Sampling {
@@ -97,10 +99,16 @@ impl Agent {
             on_ec2,
             board: Arc::clone(&board),
             server_clock: Arc::clone(&server_clock),
+            turned,
         };
         let pipeline = Pipeline::new(config.settings.clone(), seed);
-        let process =
-            Process { clock: EraClock::start(), config: config_now, server_clock, board: Arc::clone(&board) };
+        let process = Process {
+            clock: EraClock::start(),
+            config: config_now,
+            server_clock,
+            board: Arc::clone(&board),
+            turns,
+        };
         let stages = async {
             let sample = sample_each_second(sampling, events.clone(), stopped.clone());
             let process = process.run(pipeline, incoming, records);
@@ -117,7 +125,11 @@ impl Agent {
             tokio::select! {
                 asked = signals.next() => match asked {
                     Asked::Stop => break,
-                    Asked::Reload => reload_configuration(&layers, &config, &reload, on_ec2),
+                    Asked::Reload => {
+                        systemd::reloading();
+                        reload_configuration(&layers, &config, &reload, on_ec2);
+                        systemd::ready();
+                    }
                 },
                 () = &mut time_is_up => break,
                 result = recording.ended.wait(), if recording.ended.is_running() => {
@@ -132,6 +144,7 @@ impl Agent {
         // Stop the source; closing channels stop the rest, in order.
         let _ = stop.send(true);
         let what = format!("sending what waits, for up to {} s", DEADLINE.as_secs());
+        systemd::stopping(&what);
         let waiting = tell_what_is_waited_for(&what);
         let drained = async {
             let delivered = (&mut stages).await.map(|_| ());
@@ -191,6 +204,8 @@ struct Process {
     config: watch::Receiver<Arc<Config>>,
     server_clock: Arc<ServerClock>,
     board: Arc<Board>,
+    /// Told of each snapshot that went through.
+    turns: watch::Sender<()>,
 }
 
 impl Process {
@@ -224,6 +239,9 @@ impl Process {
             era = self.clock.now(self.server_clock.offset_ms());
             if !stamped.records.is_empty() && to.send(stamped).await.is_err() {
                 return;
+            }
+            if matches!(event, Event::Snapshot(_)) {
+                self.turns.send_replace(());
             }
         }
         let _ = to.send(Stamped { era, records: for_the_state_file(pipeline.finish()) }).await;

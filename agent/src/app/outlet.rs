@@ -1,6 +1,7 @@
 //! Everything behind the pipeline: who this host is, its state file, and delivery.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use crate::model::spool::{ClockEra, Destination};
 use crate::pipeline::stream_name;
 use crate::service::board::Board;
 use crate::service::status::{Status, StatusFile};
+use crate::service::systemd;
 use crate::sinks::deliver::{Schedule, Wake};
 use crate::sinks::spool::{Stamped, gap_entry, spool};
 use crate::store::service::{self, StoreGone, StoreHandle};
@@ -48,6 +50,8 @@ pub(super) struct Outlet {
     pub(super) on_ec2: bool,
     pub(super) board: Arc<Board>,
     pub(super) server_clock: Arc<ServerClock>,
+    /// Changes with each snapshot that went through the pipeline.
+    pub(super) turned: watch::Receiver<()>,
 }
 
 impl Outlet {
@@ -61,9 +65,11 @@ impl Outlet {
     ) -> anyhow::Result<()> {
         let mut status = StatusFile::new(self.config.borrow().status_file.clone(), wall());
         let (store_to, store_now) = watch::channel(None);
+        let (turned, store_too) = (self.turned.clone(), store_now.clone());
         tokio::select! {
             result = self.deliver(events, records, stopped, store_to) => result,
             () = self.watch_status(&mut status, store_now) => Err(anyhow!("the status ended; please report this")),
+            never = keep_telling_systemd(turned, store_too) => match never {},
         }
     }
 
@@ -263,6 +269,7 @@ impl Outlet {
         let started = wall();
         let mut each_minute = Instant::now();
         let mut remind_at = Instant::now() + REMIND;
+        let mut told = String::new();
         loop {
             let store = store.borrow().clone();
             if let Some(store) = store {
@@ -277,7 +284,14 @@ impl Outlet {
                 remind_at = Instant::now() + REMIND;
                 self.remind();
             }
-            status.write(&Status::of(&self.board));
+            let now = Status::of(&self.board);
+            status.write(&now);
+            // systemd hands each on to whoever watches it.
+            let line = now.line();
+            if line != told {
+                systemd::status(&line);
+                told = line;
+            }
             sleep(STATUS).await;
         }
     }
@@ -326,6 +340,32 @@ impl Outlet {
             self.board.well(PUBLISHING);
         }
     }
+}
+
+/// Tells systemd that the agent is ready once the first snapshot went through the pipeline, and from then on that it
+/// turns: each time, another snapshot went through, and the state file's thread answered after it. CloudWatch has no part in
+/// this: no restart cures an outage.
+async fn keep_telling_systemd(
+    mut turned: watch::Receiver<()>,
+    store: watch::Receiver<Option<StoreHandle>>,
+) -> Infallible {
+    let mut is_ready = false;
+    while turned.changed().await.is_ok() {
+        if !is_ready {
+            systemd::ready();
+            is_ready = true;
+        }
+        let Some(pause) = systemd::watchdog() else { break };
+        let store = store.borrow().clone();
+        if let Some(store) = store
+            && store.usage().await.is_err()
+        {
+            break;
+        }
+        systemd::turns();
+        sleep(pause).await;
+    }
+    std::future::pending().await
 }
 
 /// Waits for the stop, and then for as long as a question may take that was just asked.

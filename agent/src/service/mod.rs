@@ -4,3 +4,4 @@ pub mod board;
 pub mod gaps;
 pub mod signals;
 pub mod status;
+pub mod systemd;

@@ -2,8 +2,9 @@
 //! its age tells whether the agent lives.
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
@@ -96,6 +97,22 @@ impl Status {
         is_gone || wall().duration_since(self.updated).abs() > STALE
     }
 
+    /// In one line, for `systemctl status`: the first trouble, or where data goes to.
+    pub fn line(&self) -> String {
+        let host = self.host.as_deref().unwrap_or("this host");
+        match (self.troubles.iter().next(), &self.region) {
+            (Some((place, what)), _) => {
+                let more = match self.troubles.len() {
+                    1 => String::new(),
+                    all => format!(" (and {} more: vpcwatch status)", all - 1),
+                };
+                format!("not well, {place}: {what}{more}")
+            }
+            (None, Some(region)) => format!("watching {host}, sending to {region}"),
+            (None, None) => format!("watching {host}, sending nowhere yet"),
+        }
+    }
+
     /// Whether there is nothing to tell.
     pub fn is_healthy(&self) -> bool {
         self.troubles.is_empty() && !self.is_stale()
@@ -156,9 +173,12 @@ fn write(path: &Path, status: &Status) -> io::Result<()> {
     let beside = path.with_extension(format!("{}.new", std::process::id()));
     // What stands there is of a process that had our number, or was put there for us to follow.
     let _ = std::fs::remove_file(&beside);
-    let mut file = std::fs::File::options().write(true).create_new(true).mode(0o644).open(&beside)?;
+    let text = serde_json::to_string_pretty(status)?;
+    let mut file = std::fs::File::options().write(true).create_new(true).open(&beside)?;
+    // Whoever asks may know how the agent is, whatever its umask.
     let written = file
-        .write_all(serde_json::to_string_pretty(status)?.as_bytes())
+        .set_permissions(Permissions::from_mode(0o644))
+        .and_then(|()| file.write_all(text.as_bytes()))
         .and_then(|()| file.write_all(b"\n"))
         .and_then(|()| std::fs::rename(&beside, path));
     written.inspect_err(|_| drop(std::fs::remove_file(&beside)))
