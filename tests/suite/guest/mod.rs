@@ -3,6 +3,7 @@
 
 mod harness;
 mod logins;
+mod service;
 mod watched;
 
 use std::time::{Duration, Instant};

@@ -57,6 +57,67 @@ impl Watched {
         [(Path::new(agent::PATH), PROGRAM)]
     }
 
+    /// The agent as it is shipped: unit, user, folders, preset. It sends to a stand-in for AWS at the guest's own loopback.
+    /// `settings` are added to its configuration.
+    pub(super) fn installed(guest: Guest, settings: &str) -> Self {
+        let aws = guest.network().host.inside(FakeAws::start).unwrap();
+        let mut environment = String::from(
+            "AWS_ACCESS_KEY_ID=AKIAKEYS\nAWS_SECRET_ACCESS_KEY=secret\nAWS_REGION=eu-west-3\nAWS_EC2_METADATA_DISABLED=true\n",
+        );
+        for (name, value) in aws.environment() {
+            let _ = writeln!(environment, "{name}={value}");
+        }
+        let watched = Watched { guest, aws: Some(aws), marks: 0 };
+        for (name, path) in [
+            ("vpcwatch.service", "/usr/lib/systemd/system/vpcwatch.service"),
+            ("vpcwatch.sysusers", "/usr/lib/sysusers.d/vpcwatch.conf"),
+            ("vpcwatch.tmpfiles", "/usr/lib/tmpfiles.d/vpcwatch.conf"),
+            ("vpcwatch.preset", "/usr/lib/systemd/system-preset/50-vpcwatch.preset"),
+        ] {
+            watched.write(path, &shipped(name));
+        }
+        let configuration =
+            "[identity]\nhost = \"guest\"\n[publish]\ninterval = \"1s\"\n[metrics]\nset = \"full\"\n";
+        watched.write("/etc/vpcwatch/vpcwatch.toml", &format!("{configuration}{settings}"));
+        watched.write("/etc/vpcwatch/environment", &environment);
+        watched.drop_in("messages.conf", &format!("[Service]\nStandardError=append:{ERRORS}\n"));
+        watched
+            .guest
+            .shell(
+                "systemd-sysusers; systemd-tmpfiles --create vpcwatch.conf; systemctl preset --quiet vpcwatch.service
+                 systemctl start vpcwatch.service",
+            )
+            .unwrap();
+        watched
+    }
+
+    /// What [`Guest::boot`] has to lend for [`Watched::installed`].
+    pub(super) fn package() -> [(&'static Path, &'static str); 1] {
+        [(Path::new(agent::PATH), "/usr/bin/vpcwatch")]
+    }
+
+    /// Puts a drop-in of ours beside the unit.
+    pub(super) fn ship(&self, name: &str) {
+        self.drop_in(name, &shipped(&format!("drop-ins/{name}")));
+    }
+
+    /// Puts a drop-in beside the unit.
+    pub(super) fn drop_in(&self, name: &str, text: &str) {
+        self.write(&format!("/etc/systemd/system/vpcwatch.service.d/{name}"), text);
+        self.guest.shell("systemctl daemon-reload").unwrap();
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let file = self.guest.file(path);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, text).unwrap();
+    }
+
+    /// The stand-in that it sends to.
+    pub(super) fn aws(&self) -> &FakeAws {
+        self.aws.as_ref().unwrap()
+    }
+
     fn install(&self, arguments: &str, environment: &[(&str, String)], settings: &[&str]) {
         // A program of a newer C library than the guest's says so here.
         self.guest.shell(&format!("{PROGRAM} --version")).unwrap();
@@ -208,6 +269,12 @@ impl Drop for Watched {
             eprintln!("the agent said:\n{}", self.messages());
         }
     }
+}
+
+/// A file of `systemd/`, as packages install it.
+fn shipped(name: &str) -> String {
+    let path = vpcwatch_tests::tests().join("../systemd").join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 pub(super) fn address(text: &str) -> IpAddr {

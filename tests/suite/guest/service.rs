@@ -1,0 +1,238 @@
+//! The shipped unit, user, folders and preset, installed by hand in a guest: the agent does all its work inside the sandbox,
+//! the sandbox denies all else, and whatever befalls the agent it comes back.
+
+use std::net::TcpStream;
+
+use serde_json::Value;
+use vpcwatch_tests::guest::{ALICE, Guest};
+
+use super::wait_until;
+use super::watched::{Watched, address};
+
+const ATTACKER: &str = "198.51.100.7";
+
+fn installed(settings: &str) -> Watched {
+    Watched::installed(Guest::boot(&Watched::package()).unwrap(), settings)
+}
+
+/// What systemd knows of the service.
+fn show(watched: &Watched, property: &str) -> String {
+    let show = format!("systemctl show --value --property={property} vpcwatch.service");
+    watched.guest.shell(&show).unwrap().trim().to_owned()
+}
+
+fn status(watched: &Watched) -> Value {
+    let told = watched.guest.shell("vpcwatch status --output json || true").unwrap();
+    serde_json::from_str(&told).unwrap_or_default()
+}
+
+/// Waits until nothing is wrong, of nobody's making, and data arrives.
+#[track_caller]
+fn wait_until_healthy(watched: &Watched) {
+    watched.wait_until("the agent is healthy and has sent", |watched| {
+        let told = status(watched);
+        told["healthy"] == true && !told["delivery"]["last_publish"].is_null()
+    });
+    let told = status(watched);
+    assert_eq!((&told["troubles"], &told["sources"]), (&serde_json::json!({}), &serde_json::json!({})));
+    watched.guest.shell("vpcwatch status").unwrap();
+}
+
+/// Runs a script as the service: its user, its sandbox, instead of the agent. Gives its exit code.
+fn try_inside(watched: &Watched, script: &str) -> String {
+    let unit = "/run/systemd/system/vpcwatch.service.d/try.conf";
+    let drop_in = "[Service]\\nType=oneshot\\nRestart=no\\nWatchdogSec=0\\nExecStart=\\nExecStart=-/bin/sh /usr/local/bin/try\\n";
+    std::fs::write(watched.guest.file("/usr/local/bin/try"), script).unwrap();
+    watched
+        .guest
+        .shell(&format!(
+            "systemctl stop vpcwatch; mkdir -p $(dirname {unit}); printf '{drop_in}' >{unit}; systemctl daemon-reload
+             systemctl start vpcwatch; rm {unit}; systemctl daemon-reload"
+        ))
+        .unwrap();
+    show(watched, "ExecMainStatus")
+}
+
+#[test]
+fn a_brute_force_and_half_open_connections_reach_cloudwatch_from_inside_the_sandbox() {
+    let watched = installed("").reading();
+    wait_until_healthy(&watched);
+    // Ready by its own word, and still by it: a unit of type notify is not active before.
+    assert_eq!((show(&watched, "Type"), show(&watched, "User")), ("notify".into(), "vpcwatch".into()));
+    assert_eq!(show(&watched, "StatusText"), "watching guest, sending to eu-west-3");
+    assert_eq!(
+        watched.guest.shell("id --name --groups vpcwatch").unwrap().trim(),
+        "vpcwatch adm systemd-journal",
+    );
+    let pid = show(&watched, "MainPID");
+    let held =
+        watched.guest.shell(&format!("grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/{pid}/status")).unwrap();
+    let cap_net_raw = "0000000000002000";
+    for word in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        assert!(held.contains(&format!("{word}:\t{cap_net_raw}")), "{held}");
+    }
+    assert!(held.contains("NoNewPrivs:\t1") && held.contains("Seccomp:\t2"), "{held}");
+
+    // Everybody's sockets, packets, the journal.
+    let _client = watched.guest.network().peer.inside(|| Ok(TcpStream::connect("10.9.0.2:22")?)).unwrap();
+    watched.wait_until("a connection is told of", |watched| watched.sum("netstat_tcp_established") > 0);
+    watched.wait_until("a SYN is captured", |watched| watched.sum("syn_received") > 0);
+    watched.guest.guess(address(ATTACKER), ALICE.0, 8, 1).unwrap();
+    watched.wait_until("the attacker is named", |watched| {
+        watched.opened().contains(&("brute_force".into(), "warning".into(), ATTACKER.into()))
+    });
+
+    // Ceilings; a guest's kernel does not hold them.
+    let ceilings = ["MemoryMax", "MemoryHigh", "TasksMax", "CPUQuotaPerSecUSec", "LimitNOFILE", "LimitCORE"];
+    assert_eq!(
+        ceilings.map(|name| show(&watched, name)),
+        ["201326592", "134217728", "64", "500ms", "1024", "0"]
+    );
+    // A reload is over when it was done.
+    watched.guest.shell("systemctl reload vpcwatch").unwrap();
+    watched.wait_until("the configuration is read again", |watched| {
+        watched.messages().contains("the configuration was read again")
+    });
+    assert_eq!(show(&watched, "MainPID"), pid);
+}
+
+#[test]
+fn the_sandbox_denies_what_the_agent_does_not_need() {
+    let watched = installed("");
+    watched.guest.shell("command -v perl unshare sudo mount").unwrap(); // what is missing is not denied
+    let denied = [
+        ("a write to the configuration", "echo x >/etc/vpcwatch/vpcwatch.toml"),
+        ("a write to /usr", "echo x >/usr/local/bin/x"),
+        ("a write to /var/log", "echo x >/var/log/x"),
+        ("a write to /sys", "echo x >/sys/fs/cgroup/cgroup.procs"),
+        ("a change of a kernel setting", "echo 1 >/proc/sys/net/ipv4/tcp_syncookies"),
+        ("a look at others' homes", "ls /home/alice"),
+        ("a look at others' processes", "ls /proc/1/"),
+        ("a look at passwords", "cat /etc/shadow"),
+        ("new privileges", "sudo -n true || su root -c true </dev/null"),
+        ("a new namespace", "unshare --user true"),
+        ("a mount", "mount -t tmpfs none /tmp"),
+        ("a set-user-id file", "cd /var/lib/vpcwatch && cp /bin/true . && chmod u+s true"),
+        // socket(AF_VSOCK, SOCK_STREAM, 0), socket(AF_ALG, SOCK_SEQPACKET, 0), socket(AF_BLUETOOTH, SOCK_RAW, 1)
+        ("a socket of AF_VSOCK", "perl -e 'socket(S, 40, 1, 0) or $!{EAFNOSUPPORT} ? exit 1 : exit 0'"),
+        ("a socket of AF_ALG", "perl -e 'socket(S, 38, 5, 0) or $!{EAFNOSUPPORT} ? exit 1 : exit 0'"),
+        ("a privileged system call", "perl -e 'exit(syscall(161, \"/tmp\") == 0 ? 0 : 1)'"), // chroot, on x86_64
+    ];
+    for (what, script) in denied {
+        let code = try_inside(&watched, &format!("({script}) >/dev/null 2>&1\n"));
+        assert_ne!(code, "0", "{what} was allowed");
+    }
+    // The same way of trying lets pass what is needed, so it was the sandbox that denied.
+    let allowed = [
+        ("state", "echo x >/var/lib/vpcwatch/x && rm /var/lib/vpcwatch/x"),
+        ("status", "echo x >/run/vpcwatch/x"),
+        ("the journal", "journalctl --lines=1 --quiet | grep ."),
+        ("files of the group adm", "cat /var/log/for-adm"),
+        ("kernel counters", "cat /proc/net/netstat /proc/net/sockstat"),
+        ("a packet socket", "perl -e 'socket(S, 17, 2, 0) or exit 1'"),
+    ];
+    watched
+        .guest
+        .shell("echo x >/var/log/for-adm; chgrp adm /var/log/for-adm; chmod 640 /var/log/for-adm")
+        .unwrap();
+    for (what, script) in allowed {
+        assert_eq!(try_inside(&watched, &format!("({script}) >/dev/null 2>&1\n")), "0", "{what} was denied");
+    }
+}
+
+#[test]
+fn it_comes_back_when_it_is_killed_when_it_hangs_and_when_the_host_boots() {
+    let mut watched = installed("").reading();
+    let mut failures = watched.guest.guess(address(ATTACKER), ALICE.0, 3, 1).unwrap();
+    watched.guest.shell("systemctl kill --signal=KILL vpcwatch.service").unwrap();
+    failures += watched.guest.guess(address(ATTACKER), ALICE.0, 3, 1).unwrap(); // while it is gone
+    let restarted = |watched: &Watched, times: &str| {
+        wait_until("systemd has restarted it", || {
+            show(watched, "NRestarts") == times && show(watched, "ActiveState") == "active"
+        });
+    };
+    restarted(&watched, "1");
+    watched.settle();
+    assert_eq!(watched.sum("login_failures"), u64::from(failures) + watched.marks);
+
+    // Two minutes in the shipped unit.
+    watched.drop_in("quick.conf", "[Service]\nWatchdogSec=8s\n");
+    watched.guest.shell("systemctl restart vpcwatch").unwrap();
+    watched.settle();
+    std::thread::sleep(std::time::Duration::from_secs(10)); // it turns, so it lives
+    assert_eq!((show(&watched, "NRestarts"), show(&watched, "Result")), ("0".into(), "success".into()));
+    watched.guest.shell("systemctl kill --signal=STOP vpcwatch.service").unwrap();
+    restarted(&watched, "1");
+    let journal = watched.guest.shell("journalctl --quiet -o cat -u vpcwatch.service").unwrap();
+    assert!(journal.contains("Watchdog timeout (limit 8s)!"), "{journal}");
+    watched.settle();
+
+    watched.guest.reboot().unwrap();
+    failures += watched.guest.guess(address(ATTACKER), ALICE.0, 2, 1).unwrap();
+    watched.settle();
+    assert_eq!(watched.sum("login_failures"), u64::from(failures) + watched.marks);
+    // Stopped, it sends what it has and goes: no time-out, no signal that kills.
+    watched.stop_agent();
+    assert_eq!((show(&watched, "Result"), show(&watched, "ExecMainStatus")), ("success".into(), "0".into()));
+}
+
+#[test]
+fn without_capabilities_it_is_healthy_and_counts() {
+    let watched = installed("");
+    watched.ship("no-capabilities.conf");
+    watched.guest.shell("systemctl restart vpcwatch").unwrap();
+    wait_until_healthy(&watched);
+    let pid = show(&watched, "MainPID");
+    let held = watched.guest.shell(&format!("grep -E '^Cap(Eff|Bnd|Amb)' /proc/{pid}/status")).unwrap();
+    assert_eq!(held.matches("0000000000000000").count(), 3, "{held}");
+    let _client = watched.guest.network().peer.inside(|| Ok(TcpStream::connect("10.9.0.2:22")?)).unwrap();
+    let before = watched.sum("netstat_tcp_established");
+    watched.wait_until("a connection is told of", |watched| watched.sum("netstat_tcp_established") > before);
+}
+
+#[test]
+fn a_log_that_only_root_may_read_is_read_with_the_drop_in() {
+    let guest = Guest::boot(&Watched::package()).unwrap();
+    guest.shell("install -m 600 /dev/null /var/log/secure").unwrap();
+    let watched = Watched::installed(guest, "[logins]\nsource = \"files\"\n");
+    watched.wait_until("it says that it may not", |watched| {
+        status(watched)["troubles"].to_string().contains("/var/log/secure")
+    });
+    watched.ship("read-all-logs.conf");
+    watched.guest.shell("systemctl restart vpcwatch").unwrap();
+    wait_until_healthy(&watched);
+    // Hidden behind an empty file, or an empty folder.
+    for hidden in ["/etc/shadow", "/etc/gshadow", "/etc/sudoers", "/etc/ssh/sshd_config"] {
+        assert_ne!(try_inside(&watched, &format!("grep -q . {hidden} 2>/dev/null\n")), "0", "{hidden}");
+    }
+    watched.guest.shell("echo x >/var/log/secure").unwrap();
+    assert_eq!(try_inside(&watched, "grep -q . /var/log/secure\n"), "0");
+}
+
+#[test]
+fn a_host_with_files_alone() {
+    let guest = Guest::boot(&Watched::package()).unwrap();
+    super::switch_rsyslog_on(&guest);
+    // auth.log is there once something was written, and of root and adm, as the package makes it.
+    guest.guess(address(ATTACKER), ALICE.0, 1, 1).unwrap();
+    wait_until("auth.log is there", || guest.file("/var/log/auth.log").exists());
+    let watched = Watched::installed(guest, "[logins]\nsource = \"files\"\n").reading();
+    wait_until_healthy(&watched);
+}
+
+#[test]
+fn without_a_network_at_boot_it_waits_and_then_sends_all() {
+    let mut watched = installed("").reading();
+    // A host without a network is one whose CloudWatch cannot be reached; the guest's addresses stay, for its clients need them.
+    watched.aws().down();
+    watched.guest.reboot().unwrap();
+    let failures = watched.guest.guess(address(ATTACKER), ALICE.0, 3, 1).unwrap();
+    watched
+        .wait_until("it says what is wrong", |watched| show(watched, "StatusText").starts_with("not well, "));
+    assert_eq!(watched.sum("login_failures"), watched.marks);
+    watched.guest.network().host.inside(|| watched.aws().up()).unwrap();
+    watched.wait_until("all is sent", |watched| {
+        watched.sum("login_failures") == watched.marks + u64::from(failures)
+    });
+    wait_until_healthy(&watched);
+}
