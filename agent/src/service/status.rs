@@ -183,3 +183,20 @@ fn write(path: &Path, status: &Status) -> io::Result<()> {
         .and_then(|()| std::fs::rename(&beside, path));
     written.inspect_err(|_| drop(std::fs::remove_file(&beside)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_tells_the_first_trouble_or_where_data_goes() {
+        let board = Board::default();
+        assert_eq!(Status::of(&board).line(), "watching this host, sending nowhere yet");
+        board.region(Some("eu-west-3"));
+        assert_eq!(Status::of(&board).line(), "watching this host, sending to eu-west-3");
+        board.trouble("publishing", "nothing goes");
+        assert_eq!(Status::of(&board).line(), "not well, publishing: nothing goes");
+        board.trouble("identity", "no answer");
+        assert_eq!(Status::of(&board).line(), "not well, identity: no answer (and 1 more: vpcwatch status)");
+    }
+}

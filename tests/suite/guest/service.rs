@@ -176,10 +176,24 @@ fn it_comes_back_when_it_is_killed_when_it_hangs_and_when_the_host_boots() {
     assert_eq!((show(&watched, "Result"), show(&watched, "ExecMainStatus")), ("success".into(), "0".into()));
 }
 
+/// What systemd thinks of the sandbox, from 0 (nothing is exposed) to 10.
+fn exposure(watched: &Watched) -> f64 {
+    let judge = "systemd-analyze security --offline=true --no-pager /usr/lib/systemd/system/vpcwatch.service";
+    let told = watched.guest.shell(judge).unwrap();
+    let level = told.split("Overall exposure level for vpcwatch.service: ").nth(1).unwrap();
+    level.split(' ').next().unwrap().parse().unwrap()
+}
+
 #[test]
 fn without_capabilities_it_is_healthy_and_counts() {
     let watched = installed("");
+    let verify = "systemd-analyze verify --man=no /usr/lib/systemd/system/vpcwatch.service 2>&1";
+    assert_eq!(watched.guest.shell(verify).unwrap(), "");
+    let default = exposure(&watched);
+    assert!(default <= 1.7, "{default}");
     watched.ship("no-capabilities.conf");
+    let without = exposure(&watched);
+    assert!(without < default && without <= 1.3, "{without}");
     watched.guest.shell("systemctl restart vpcwatch").unwrap();
     wait_until_healthy(&watched);
     let pid = show(&watched, "MainPID");
