@@ -107,7 +107,8 @@ impl Watched {
         self.guest.shell("systemctl daemon-reload").unwrap();
     }
 
-    fn write(&self, path: &str, text: &str) {
+    /// Writes a file of the guest.
+    pub(super) fn write(&self, path: &str, text: &str) {
         let file = self.guest.file(path);
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(file, text).unwrap();
@@ -273,8 +274,7 @@ impl Drop for Watched {
 
 /// A file of `systemd/`, as packages install it.
 fn shipped(name: &str) -> String {
-    let path = vpcwatch_tests::tests().join("../systemd").join(name);
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    std::fs::read_to_string(vpcwatch_tests::tests().join("../systemd").join(name)).unwrap()
 }
 
 pub(super) fn address(text: &str) -> IpAddr {
