@@ -246,3 +246,20 @@ fn sources_that_fail_do_so_alone_and_once() {
     assert!(text.contains("troubles"), "{text}");
     assert!(!message.contains("panicked"), "{message}");
 }
+
+#[test]
+fn a_month_s_price_is_told_and_its_limit_is_kept() {
+    let text = printed(&agent::command().arg("cost").output().unwrap(), 0);
+    let dollars = text.lines().find_map(|line| line.strip_prefix("total")).unwrap().trim();
+    assert!(dollars.parse::<f64>().unwrap() < 6.0, "{text}");
+    let json = printed(&agent::command().args(["cost", "--output", "json"]).output().unwrap(), 0);
+    let estimate: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(format!("{:.2}", estimate["total"].as_f64().unwrap()), dollars);
+
+    let told = printed(&agent::command().args(dry_run(&["--for", "2s"])).output().unwrap(), 0);
+    assert!(told.contains(&format!("An estimated US$ {dollars} a month")), "{told}");
+    let refused = agent::command().args(["run", "--set", "cost.monthly_limit=5"]).output().unwrap();
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(3), "{why}");
+    assert!(why.contains(dollars) && why.contains("metrics.set"), "{why}");
+}

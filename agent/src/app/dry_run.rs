@@ -40,6 +40,8 @@ pub struct DryRun {
     pub config: Config,
     /// Where the host's files are.
     pub paths: Paths,
+    /// What it would cost, in words.
+    pub price: String,
     /// How to print.
     pub output: Output,
     /// When to stop by itself.
@@ -48,15 +50,15 @@ pub struct DryRun {
     pub record: Option<PathBuf>,
 }
 
-/// The first line of a dry run's tables.
-fn heading(identity: &Identity, facts: &HostFacts) -> String {
+/// The first lines of a dry run's tables.
+fn heading(identity: &Identity, facts: &HostFacts, price: &str) -> String {
     let kernel =
         Some(&facts.kernel).filter(|kernel| !kernel.is_empty()).map(|kernel| format!("kernel {kernel}"));
     let system = Some(facts.system.clone()).filter(|system| !system.is_empty());
     let about: Vec<String> = system.into_iter().chain(kernel).collect();
     let about = if about.is_empty() { String::new() } else { format!(" ({})", about.join(", ")) };
     let version = env!("CARGO_PKG_VERSION");
-    format!("vpcwatch {version} dry run on {}{about}: nothing leaves this host", identity.name)
+    format!("vpcwatch {version} dry run on {}{about}: nothing leaves this host\n{price}", identity.name)
 }
 
 /// The instance if metadata tells in time, else the host. Only of the live host: a folder has no metadata.
@@ -84,7 +86,8 @@ impl DryRun {
         let identity = identity(&self.config, &self.paths, &facts).await;
         let seed = random_seed();
         let mut recording = Recording::start(self.record, || facts.clone(), seed)?;
-        let mut stdout = Stdout::new(self.output, anstream::stdout(), heading(&identity, &facts));
+        let mut stdout =
+            Stdout::new(self.output, anstream::stdout(), heading(&identity, &facts, &self.price));
 
         let (stop, stopped) = watch::channel(false);
         let (events, incoming) = mpsc::channel(EVENTS);

@@ -8,6 +8,7 @@ use super::run::Format;
 use super::{Common, print};
 use crate::config::Config;
 use crate::cost::{Estimate, Usage, estimate};
+use crate::model::alarms::Scope;
 
 /// Interfaces that `run` reckons with: those of a host may change while it runs, and most have one.
 const INTERFACES: u32 = 1;
@@ -34,25 +35,33 @@ impl Cost {
     }
 }
 
+/// Alarms are counted whoever makes them: an operator by hand, or `run`.
 fn of(config: &Config, interfaces: u32) -> Estimate {
-    let alarm_metrics = alarm_metrics(config);
-    estimate(&config.settings, &Usage { interfaces, ena: true, alarm_metrics, dashboards: 0 })
+    estimate(&config.settings, &Usage { interfaces, ena: true, scope: Scope::Instance, dashboards: 0 })
 }
 
-/// Metrics that this host's alarms look at: a constant, not yet counted from the rules.
-fn alarm_metrics(_config: &Config) -> u32 {
-    12
+/// The configuration costs more than it allows itself.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "this configuration costs an estimated ${total:.2} a month, above cost.monthly_limit = {limit}; write a smaller \
+     metrics.set, more of metrics.exclude or a longer publish.interval, or raise the limit (`vpcwatch cost` shows the parts)"
+)]
+pub(super) struct AboveLimit {
+    total: f64,
+    limit: f64,
 }
 
 /// Refuses a configuration that costs more than its limit.
-pub(super) fn within_limit(config: &Config) -> anyhow::Result<()> {
-    let Some(limit) = config.monthly_limit else { return Ok(()) };
+pub(super) fn within_limit(config: &Config) -> Result<(), AboveLimit> {
     let total = of(config, INTERFACES).total;
-    anyhow::ensure!(
-        total <= limit,
-        "this configuration costs an estimated ${total:.2} a month, above cost.monthly_limit = {limit}; \
-         change metrics.set, metrics.exclude, publish.interval or provision.scope, or raise the limit \
-         (`vpcwatch cost` shows the parts)"
-    );
-    Ok(())
+    match config.monthly_limit {
+        Some(limit) if total > limit => Err(AboveLimit { total, limit }),
+        _ => Ok(()),
+    }
+}
+
+/// What `run --dry-run` says of it.
+pub(super) fn about(config: &Config) -> String {
+    let total = of(config, INTERFACES).total;
+    format!("An estimated US$ {total:.2} a month in CloudWatch with its alarms (`vpcwatch cost`)")
 }

@@ -1,7 +1,7 @@
 //! The command line: one file a subcommand.
 //!
 //! Exit codes: 0 done; 1 failed, and why is on standard error; 2 the command line is wrong; 3 the configuration has
-//! mistakes; 4 `status` found something wrong; 130 interrupted by a second signal before everything was printed. A standard output that its reader
+//! mistakes, or costs more than it allows itself; 4 `status` found something wrong; 130 interrupted by a second signal before everything was printed. A standard output that its reader
 //! closed (`| head`) ends a command quietly with 0.
 
 mod config;
@@ -128,7 +128,7 @@ pub fn main() -> ExitCode {
         Command::IamPolicy(iam_policy) => iam_policy.run(),
     };
     result.unwrap_or_else(|error| {
-        let mistaken = error.is::<Mistakes>();
+        let mistaken = error.is::<Mistakes>() || error.is::<cost::AboveLimit>();
         tracing::error!("{error:#}");
         ExitCode::from(if mistaken { MISTAKEN } else { FAILED })
     })

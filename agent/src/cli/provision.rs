@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::{Common, FAILED, print};
 use crate::app::{Deed, Outcome, Provision};
+use crate::cost::prices;
 use crate::provision::Change;
 use crate::sinks::terminal::printable;
 
@@ -91,13 +92,10 @@ fn planned(outcome: &Outcome) -> anyhow::Result<String> {
         text,
         "+ create  ~ change  - delete  ! left alone  = as it should be\n\
          {alarms} alarms of one metric each: US$ {:.2} a month. The dashboard is US$ 3 a month for the account, or free among its first three.",
-        f64::from(u32::try_from(alarms).unwrap_or(u32::MAX)) * ALARM_PRICE
+        f64::from(u32::try_from(alarms).unwrap_or(u32::MAX)) * prices::ALARM_METRIC
     )?;
     Ok(text)
 }
-
-/// A standard alarm's price a month, US dollars, us-east-1, 2026 (<https://aws.amazon.com/cloudwatch/pricing/>).
-const ALARM_PRICE: f64 = 0.10;
 
 /// What was done, as a person reads it.
 fn done(outcome: &Outcome) -> anyhow::Result<String> {

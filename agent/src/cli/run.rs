@@ -64,7 +64,8 @@ impl Run {
             Format::Table => Output::Table,
             Format::Json => Output::Json,
         };
-        let run = DryRun { config, paths, output, stop_after: self.stop_after, record: self.record };
+        let price = cost::about(&config);
+        let run = DryRun { config, paths, price, output, stop_after: self.stop_after, record: self.record };
         Ok(code(run.run()?))
     }
 }

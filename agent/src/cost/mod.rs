@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::model::alarms::{ALARMS, Scope};
 use crate::model::catalog::CATALOG;
 use crate::model::settings::Settings;
 
@@ -35,8 +36,8 @@ pub struct Usage {
     pub interfaces: u32,
     /// Whether their drivers count EC2's allowances, as ENA's does.
     pub ena: bool,
-    /// Metrics that alarms look at.
-    pub alarm_metrics: u32,
+    /// Whose alarms there are.
+    pub scope: Scope,
     /// Dashboards to pay for: the account has three free, and ours is shared by all its hosts.
     pub dashboards: u32,
 }
@@ -67,6 +68,17 @@ pub struct Estimate {
     pub source: &'static str,
 }
 
+/// Metrics that the alarms of one host look at. Those of a fleet look at the same metrics of each host.
+pub fn alarm_metrics(settings: &Settings, usage: &Usage) -> u32 {
+    let rules = ALARMS.iter().filter(|rule| usage.scope.has(rule) && settings.chosen.contains(rule.metric));
+    let metrics = rules.map(|rule| match rule.per_interface() {
+        true if rule.needs_allowances() && !usage.ena => 0,
+        true => usage.interfaces,
+        false => 1,
+    });
+    metrics.sum()
+}
+
 /// Estimates a month.
 pub fn estimate(settings: &Settings, usage: &Usage) -> Estimate {
     // Host and interface metrics, those that are always sent and the sparse ones.
@@ -93,7 +105,7 @@ pub fn estimate(settings: &Settings, usage: &Usage) -> Estimate {
         part("interface metrics", f64::from(nic), prices::METRIC),
         part("sparse metrics", sparse, prices::METRIC),
         part("PutMetricData requests", requests, prices::REQUEST),
-        part("alarm metrics", f64::from(usage.alarm_metrics), prices::ALARM_METRIC),
+        part("alarm metrics", f64::from(alarm_metrics(settings, usage)), prices::ALARM_METRIC),
         part("dashboards", f64::from(usage.dashboards), prices::DASHBOARD),
         part("samples log, GB", samples, prices::LOG_GIGABYTE),
         part("findings log, GB", findings, prices::LOG_GIGABYTE),
@@ -127,7 +139,7 @@ mod tests {
     use super::*;
     use crate::config::{Config, Layers};
 
-    const USAGE: Usage = Usage { interfaces: 1, ena: true, alarm_metrics: 12, dashboards: 0 };
+    const USAGE: Usage = Usage { interfaces: 1, ena: true, scope: Scope::Instance, dashboards: 0 };
 
     fn settings(sets: &[(&str, &str)]) -> Settings {
         let sets = sets.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
@@ -139,9 +151,8 @@ mod tests {
     }
 
     #[test]
-    fn the_default_is_below_six_dollars_with_twelve_alarm_metrics() {
+    fn the_default_is_below_six_dollars() {
         let estimate = estimate(&settings(&[]), &USAGE);
-        println!("{estimate}");
         assert!(estimate.total < 6.0, "{estimate}");
     }
 
@@ -159,9 +170,22 @@ mod tests {
         rises("PutMetricData requests", &[("publish.interval", "10s")], USAGE);
         rises("PutMetricData requests", &[], Usage { interfaces: 200, ..USAGE });
         rises("samples log, GB", &[("publish.interval", "10s")], USAGE);
-        rises("alarm metrics", &[], Usage { alarm_metrics: 14, ..USAGE });
+        rises("alarm metrics", &[], Usage { interfaces: 2, ..USAGE });
         rises("dashboards", &[], Usage { dashboards: 1, ..USAGE });
         let other = estimate(&settings(&[]), &Usage { ena: false, ..USAGE });
         assert!(dollars(&other, "sparse metrics") < dollars(&usual, "sparse metrics"));
+    }
+
+    #[test]
+    fn alarms_are_counted_by_whose_they_are_and_what_is_sent() {
+        let count = |sets, usage| alarm_metrics(&settings(sets), &usage);
+        let rules = u32::try_from(ALARMS.len()).unwrap();
+        assert_eq!(count(&[], USAGE), rules);
+        assert_eq!(count(&[], Usage { ena: false, ..USAGE }), rules - 1);
+        assert_eq!(count(&[], Usage { interfaces: 3, ..USAGE }), rules + 2 * 3);
+        // No alarm of a fleet says that an agent is silent.
+        assert_eq!(count(&[], Usage { scope: Scope::Fleet, ..USAGE }), rules - 1);
+        assert_eq!(count(&[], Usage { scope: Scope::None, ..USAGE }), 0);
+        assert_eq!(count(&[("metrics.exclude", "conntrack_utilization")], USAGE), rules - 1);
     }
 }

@@ -1,6 +1,6 @@
 //! Prices in US dollars, as data: what AWS changes is changed here and nowhere else.
 
-/// When they were written down here, year and month, from the project's notes; still to be compared with [`SOURCE`].
+/// When they were written down here, year and month. Whoever changes one looks all of them up at [`SOURCE`].
 pub const NOTED: &str = "2026-11";
 /// Where they are.
 pub const SOURCE: &str = "https://aws.amazon.com/cloudwatch/pricing/";

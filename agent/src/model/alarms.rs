@@ -5,6 +5,8 @@
 //! while they are zero; only the heartbeat's absence is the alarm itself
 //! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html>).
 
+use super::catalog;
+
 /// What makes an alarm of a metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AlarmRule {
@@ -26,6 +28,41 @@ pub struct AlarmRule {
     pub missing: Missing,
     /// What it means, and what to do first.
     pub meaning: &'static str,
+}
+
+/// Whose alarms there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// None are made.
+    None,
+    /// Each instance has its own.
+    Instance,
+    /// One of a kind for all instances of the namespace, or of the Auto Scaling group where that is a dimension.
+    Fleet,
+}
+
+impl Scope {
+    /// Whether there is an alarm of that rule. One of a fleet cannot tell that an instance is silent: whoever sends
+    /// nothing is not in the answer to its query.
+    pub fn has(self, rule: &AlarmRule) -> bool {
+        match self {
+            Scope::None => false,
+            Scope::Instance => true,
+            Scope::Fleet => rule.missing == Missing::NotBreaching,
+        }
+    }
+}
+
+impl AlarmRule {
+    /// Whether each interface has its own.
+    pub fn per_interface(&self) -> bool {
+        catalog::find(self.metric).is_some_and(|metric| metric.reading.per_interface())
+    }
+
+    /// Whether it is only of interfaces whose driver counts EC2's allowances.
+    pub fn needs_allowances(&self) -> bool {
+        self.metric.starts_with("ethtool_")
+    }
 }
 
 /// CloudWatch's `Statistic`, as far as used.
@@ -127,11 +164,7 @@ pub const ALARMS: &[AlarmRule] = &[
     high("conntrack", "conntrack_utilization", Maximum, 80.0, "The connection tracking table is nearly full: at 100 per cent new connections are dropped. Raise net.netfilter.nf_conntrack_max, or find who opens so many."),
     AlarmRule { kind: "agent-silent", metric: "netstat_tcp_established", statistic: Statistic::SampleCount, comparison: Comparison::Below, threshold: 1.0, datapoints: 5, periods: 5, missing: Missing::Breaching,
         meaning: "Nothing came from the agent for five periods: the instance is stopped or cut off, or the agent is not running. Look at the instance first, then at `vpcwatch status`." },
-    high("ena-bandwidth-in", "ethtool_bw_in_allowance_exceeded", Sum, 1.0, "Inbound traffic is above what this instance type may receive: packets are queued or dropped. Take a larger type, or spread the load."),
-    high("ena-bandwidth-out", "ethtool_bw_out_allowance_exceeded", Sum, 1.0, "Outbound traffic is above what this instance type may send: packets are queued or dropped. Take a larger type, or spread the load."),
-    high("ena-packet-rate", "ethtool_pps_allowance_exceeded", Sum, 1.0, "The packet rate is above what this instance type may have: packets are queued or dropped. Take a larger type; in a flood, filter before the instance."),
-    high("ena-conntrack", "ethtool_conntrack_allowance_exceeded", Sum, 1.0, "EC2 drops packets, for this instance tracks as many connections as it may. Take a larger type, or security group rules that need no tracking."),
-    high("ena-link-local", "ethtool_linklocal_allowance_exceeded", Sum, 1.0, "EC2 drops packets to DNS, instance metadata or the time service: more than 1,024 a second. Cache DNS on the instance."),
+    high("ena-allowance", "ethtool_allowance_exceeded", Sum, 1.0, "Traffic is above what this instance type may have, and EC2 queues or drops packets. The dashboard shows which allowance: of bandwidth in or out, packet rate or tracked connections (take a larger type, or spread the load; security group rules that need no tracking help), or of requests to DNS and metadata (cache them here)."),
     high("interface-drops", "net_drop_in", Average, 1.0, "The interface drops packets on receipt. Look for a CPU that is busy with interrupts, and at the sizes of the rings (`ethtool -g`)."),
     high("interface-errors", "net_err_in", Average, 1.0, "The interface receives damaged packets. On EC2 that is rare: move the instance to other hardware by stopping and starting it."),
 ];

@@ -193,6 +193,7 @@ pub const CATALOG: &[Metric] = &[
     row(Interfaces, Full, "net_drop_out", Count, InterfaceCounter(|i| Some(i.drop_out)), "packets dropped before sending").sparse(),
     row(Interfaces, Standard, "net_err_in", Count, InterfaceCounter(|i| Some(i.err_in)), "damaged packets received").sparse(),
     row(Interfaces, Full, "net_err_out", Count, InterfaceCounter(|i| Some(i.err_out)), "packets that failed to be sent").sparse(),
+    row(Interfaces, Standard, "ethtool_allowance_exceeded", Count, InterfaceCounter(|i| i.allowances.as_ref()?.exceeded()), "packets queued or dropped above any of the instance's allowances: the sum of the next five").sparse(),
     row(Interfaces, Standard, "ethtool_bw_in_allowance_exceeded", Count, InterfaceCounter(|i| i.allowances.as_ref()?.bw_in_exceeded), "packets queued or dropped: inbound bandwidth above the instance's allowance").sparse(),
     row(Interfaces, Standard, "ethtool_bw_out_allowance_exceeded", Count, InterfaceCounter(|i| i.allowances.as_ref()?.bw_out_exceeded), "packets queued or dropped: outbound bandwidth above the instance's allowance").sparse(),
     row(Interfaces, Standard, "ethtool_pps_allowance_exceeded", Count, InterfaceCounter(|i| i.allowances.as_ref()?.pps_exceeded), "packets queued or dropped: packet rate above the instance's allowance").sparse(),

@@ -274,6 +274,16 @@ pub struct EnaAllowances {
     pub conntrack_available: Option<u64>,
 }
 
+impl EnaAllowances {
+    /// Packets above any allowance: the sum of those counters that the driver has, `None` if it has none.
+    pub fn exceeded(&self) -> Option<u64> {
+        let EnaAllowances { bw_in_exceeded, bw_out_exceeded, pps_exceeded, conntrack_exceeded, .. } = self;
+        let counters =
+            [bw_in_exceeded, bw_out_exceeded, pps_exceeded, conntrack_exceeded, &self.linklocal_exceeded];
+        counters.into_iter().flatten().copied().reduce(u64::saturating_add)
+    }
+}
+
 /// Use of the connection tracking table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conntrack {

@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use super::dashboard;
 use crate::model::alarms::{ALARMS, AlarmRule};
-use crate::model::catalog;
 use crate::model::identity::Identity;
 use crate::model::record::Dimension;
 use crate::model::settings::Settings;
@@ -109,13 +108,11 @@ pub fn desired(
     let owner = owner(&identity.name);
     let mut alarms = Vec::new();
     for rule in ALARMS.iter().filter(|rule| settings.chosen.contains(rule.metric)) {
-        let per_interface = catalog::find(rule.metric).is_some_and(|metric| metric.reading.per_interface());
-        if !per_interface {
+        if !rule.per_interface() {
             alarms.push(alarm(rule, settings, wishes, identity, None));
             continue;
         }
-        let needs_allowances = rule.metric.starts_with("ethtool_");
-        for nic in interfaces.iter().filter(|nic| nic.has_allowances || !needs_allowances) {
+        for nic in interfaces.iter().filter(|nic| nic.has_allowances || !rule.needs_allowances()) {
             alarms.push(alarm(rule, settings, wishes, identity, Some(&nic.name)));
         }
     }

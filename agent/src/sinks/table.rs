@@ -25,7 +25,8 @@ const ALERT: Style = AnsiColor::Yellow.on_default().bold();
 pub fn render(interval: &Interval, heading: Option<&str>) -> String {
     let mut table = Table(String::new());
     if let Some(heading) = heading {
-        table.line(format_args!("{}\n", printable(heading)));
+        heading.lines().for_each(|line| table.line(format_args!("{}", printable(line))));
+        table.line(format_args!(""));
     }
     table.title(interval);
     table.group("FINDINGS", interval, Group::Findings);
