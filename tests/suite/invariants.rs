@@ -130,6 +130,8 @@ fn only_the_rim_knows_the_sdk() {
         "sinks/cloudwatch_logs.rs",
         "host/identity.rs",
         "provision/apply.rs",
+        "provision/election.rs",
+        "provision/silent.rs",
     ];
     forbid(&[], &rim, &["aws_sdk", "aws_config", "aws_smithy"], "types of the AWS SDK");
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use vpcwatch::config::{Config, Layers};
+use vpcwatch::model::alarms::Scope;
 use vpcwatch::model::catalog;
 use vpcwatch::model::identity::{Identity, Instance, InstanceDimension};
-use vpcwatch::provision::{self, Change, Desired, Existing, Nic, compare};
+use vpcwatch::provision::{self, Change, Desired, Existing, Measure, Nic, Subject, compare};
 use vpcwatch_tests::fake_aws::{FakeAws, Fault, Kind, Throttle};
 use vpcwatch_tests::{fixture, golden};
 
@@ -30,8 +31,24 @@ fn nic(name: &str, has_allowances: bool) -> Nic {
 }
 
 fn desired(sets: &[(&str, &str)], identity: &Identity, nics: &[Nic]) -> Desired {
+    desired_of(Scope::Instance, sets, identity, nics)
+}
+
+fn desired_of(scope: Scope, sets: &[(&str, &str)], identity: &Identity, nics: &[Nic]) -> Desired {
     let config = config(sets);
-    provision::desired(&config.settings, &config.wishes, identity, nics, "eu-west-3")
+    let subject = Subject { scope, identity, interfaces: nics };
+    provision::desired(&config.settings, &config.wishes, &subject, "eu-west-3")
+}
+
+/// The alarms as they are sent, to look at.
+fn shown(desired: &Desired) -> String {
+    let alarms: Vec<Value> = desired
+        .alarms
+        .iter()
+        .map(|alarm| serde_json::to_value(alarm.signed(&desired.owner)).unwrap())
+        .collect();
+    let shown = json!({ "tags": desired.tags, "alarms": alarms });
+    serde_json::to_string_pretty(&shown).unwrap() + "\n"
 }
 
 /// What CloudWatch holds after everything desired was made.
@@ -45,13 +62,7 @@ fn made(desired: &Desired) -> Existing {
 #[test]
 fn alarms_and_dashboard_of_an_instance() {
     let desired = desired(&[("provision.actions", TOPIC)], &instance(), &[nic("ens5", true)]);
-    let alarms: Vec<Value> = desired
-        .alarms
-        .iter()
-        .map(|alarm| serde_json::to_value(alarm.signed(&desired.owner)).unwrap())
-        .collect();
-    let shown = serde_json::to_string_pretty(&json!({ "tags": desired.tags, "alarms": alarms })).unwrap();
-    golden::check("provision/alarms.json", &(shown + "\n"));
+    golden::check("provision/alarms.json", &shown(&desired));
     let dashboard = desired.dashboard.unwrap();
     let shown = serde_json::to_string_pretty(&dashboard.signed()).unwrap();
     golden::check("provision/dashboard.json", &(format!("{}\n{shown}\n", dashboard.name)));
@@ -60,16 +71,63 @@ fn alarms_and_dashboard_of_an_instance() {
 }
 
 #[test]
+fn alarms_of_a_fleet_are_the_same_whoever_of_it_asks() {
+    let of = |id: &str, nics: &[Nic]| {
+        let instance = Instance { instance_id: id.into(), ..Instance::default() };
+        let identity = instance.identity(&[InstanceDimension::InstanceId]);
+        desired_of(Scope::Fleet, &[("provision.actions", TOPIC)], &identity, nics)
+    };
+    let one = of("i-1", &[nic("ens5", true)]);
+    assert_eq!(one, of("i-2", &[]));
+    assert_eq!(one.hash(), of("i-2", &[]).hash());
+    golden::check("provision/fleet.json", &shown(&one));
+    assert!(!one.alarms.iter().any(|alarm| alarm.alarm_name.contains("agent-silent")));
+
+    // Of an Auto Scaling group, where that is a dimension: it has alarms of its own.
+    let chosen = [InstanceDimension::InstanceId, InstanceDimension::AutoScalingGroupName];
+    let group = Instance { auto_scaling_group: Some("web/blue".into()), ..Instance::default() };
+    let group = desired_of(
+        Scope::Fleet,
+        &[],
+        &Instance { instance_id: "i-3".into(), ..group }.identity(&chosen),
+        &[],
+    );
+    assert!(group.owner.starts_with("fleet-VpcWatch-group-webblue-"), "{}", group.owner);
+    let Measure::Metrics { queries, .. } = &group.alarms[0].measure else { panic!() };
+    let query = queries[0].expression.as_deref().unwrap();
+    let expected = "SELECT MAX(syn_flood_active) FROM SCHEMA(\"VpcWatch\", InstanceId, AutoScalingGroupName) \
+                    WHERE AutoScalingGroupName = 'web/blue' GROUP BY InstanceId ORDER BY MAX() DESC";
+    assert_eq!(query, expected);
+    // A query looks three hours back and no further.
+    let hourly = desired_of(Scope::Fleet, &[("publish.interval", "1h")], &instance(), &[]);
+    assert!(hourly.alarms.iter().all(|alarm| alarm.evaluation_periods <= 3));
+}
+
+#[test]
+fn what_is_unusual_is_an_alarm_where_it_is_wished_for() {
+    let nics = [nic("ens5", false)];
+    let without = desired(&[], &instance(), &nics);
+    let with = desired(&[("provision.anomaly_bands", "true")], &instance(), &nics);
+    let bands = Desired { alarms: with.alarms[without.alarms.len()..].to_vec(), ..with.clone() };
+    golden::check("provision/anomaly_bands.json", &shown(&bands));
+    assert_eq!(bands.alarms.iter().map(provision::Alarm::metrics).sum::<u32>(), 9);
+    let fleet = desired_of(Scope::Fleet, &[("provision.anomaly_bands", "true")], &instance(), &nics);
+    assert!(!fleet.alarms.iter().any(|alarm| alarm.alarm_name.contains("unusual")));
+    assert!(desired_of(Scope::None, &[], &instance(), &nics).alarms.is_empty());
+}
+
+#[test]
 fn alarms_have_the_dimensions_of_their_metrics_to_the_letter() {
     let identity = Identity::of_host("web: 1");
     let desired = desired(&[], &identity, &[nic("eth0", false), nic("v\u{e9}th", false)]);
     for alarm in &desired.alarms {
-        let metric = catalog::find(&alarm.metric_name).unwrap();
-        let names: Vec<&str> = alarm.dimensions.iter().map(|d| d.name.as_str()).collect();
+        let looked_at = alarm.metric().unwrap();
+        let metric = catalog::find(&looked_at.metric_name).unwrap();
+        let names: Vec<&str> = looked_at.dimensions.iter().map(|d| d.name.as_str()).collect();
         let expected: &[&str] =
             if metric.reading.per_interface() { &["host", "interface"] } else { &["host"] };
         assert_eq!(names, expected, "{}", alarm.alarm_name);
-        assert!(alarm.dimensions.iter().all(|d| d.value.is_ascii()), "{alarm:?}");
+        assert!(looked_at.dimensions.iter().all(|d| d.value.is_ascii()), "{alarm:?}");
     }
     // Interfaces without ENA's counters have no alarms on them.
     assert!(!desired.alarms.iter().any(|alarm| alarm.alarm_name.contains("ena-")));
@@ -94,14 +152,14 @@ fn what_is_not_sent_has_no_alarm() {
     let fewer = desired(&[("metrics.exclude", "conntrack_utilization")], &instance(), &[]).alarms.len();
     assert_eq!(fewer, all - 1);
     let essential = desired(&[("metrics.set", "essential")], &instance(), &[nic("ens5", true)]);
-    assert!(essential.alarms.iter().all(|alarm| alarm.metric_name != "net_drop_in"));
-    assert!(essential.alarms.iter().any(|alarm| alarm.metric_name == "syn_flood_active"));
+    assert!(essential.alarms.iter().all(|alarm| alarm.metric().unwrap().metric_name != "net_drop_in"));
+    assert!(essential.alarms.iter().any(|alarm| alarm.metric().unwrap().metric_name == "syn_flood_active"));
 }
 
 #[test]
 fn a_longer_interval_makes_longer_periods() {
     let desired = desired(&[("publish.interval", "90s")], &instance(), &[]);
-    assert!(desired.alarms.iter().all(|alarm| alarm.period == 120));
+    assert!(desired.alarms.iter().all(|alarm| alarm.metric().unwrap().period == 120));
 }
 
 #[test]
@@ -121,7 +179,7 @@ fn what_was_made_is_the_same_and_what_changed_is_known_for_whose_change_it_is() 
 
     // A person changed: left alone, whatever we want now.
     let mut there = made(&now);
-    there.alarms[0].threshold = 7.0;
+    there.alarms[0].threshold = Some(7.0);
     there.alarms[1].alarm_description = "rewritten".into();
     // Another host's, whose name begins as this one's does.
     let mut neighbour = now.alarms[2].clone();

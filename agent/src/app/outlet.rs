@@ -165,12 +165,14 @@ impl Outlet {
             }
             std::future::pending::<()>().await;
         };
-        tokio::select! {
+        let ended = tokio::select! {
             result = delivered => result.context("failed to deliver"),
             ended = store_ended.wait() => ended.and(Err(anyhow!("the state file's thread ended by itself"))),
             () = reloads => Ok(()),
             () = self.keep_provisioned(&known.identity, &link, &store) => Ok(()),
-        }
+        };
+        self.say_farewell(&known.identity, &link, &store).await;
+        ended
     }
 
     /// Stores gap records of what was not told yet, and counts what is left.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::agent::aws_settings;
 use super::outlet::Outlet;
@@ -18,9 +18,12 @@ use crate::host::clock::wall;
 use crate::host::facts::HostFacts;
 use crate::host::identity as who;
 use crate::host::paths::Paths;
+use crate::model::alarms::Scope;
 use crate::model::identity::{Identity, InstanceDimension};
 use crate::provision::apply::{self, Arns, Report};
-use crate::provision::{Desired, Nic, Plan, compare, desired, prefix};
+use crate::provision::election::Election;
+use crate::provision::silent::{self, Silent};
+use crate::provision::{Desired, Nic, Plan, Subject, Wishes, compare, desired};
 use crate::store::ValueKey;
 use crate::store::service::StoreHandle;
 
@@ -38,6 +41,15 @@ const AGAIN: (Duration, Duration) = (Duration::from_mins(1), Duration::from_hour
 /// The key of what was done last, in the state file.
 const MARK: &str = "provision";
 
+/// Spread of a fleet's first look: ten thousand that boot together vote at the rate that the account allows, fifty a second.
+const FLEET_SPREAD: Duration = Duration::from_mins(3);
+/// How long whom a fleet elected has; afterwards whoever finds nothing done does it too. The looks are spread over as long.
+const TERM: Duration = Duration::from_mins(10);
+/// What taking this host's alarms away may take, at the end of an instance.
+const FAREWELL: Duration = Duration::from_secs(8);
+/// What Auto Scaling wants of an instance that it is about to end.
+const TERMINATED: &str = "Terminated";
+
 /// What was done last.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Done {
@@ -45,6 +57,17 @@ struct Done {
     hash: String,
     /// When it was there.
     at: Timestamp,
+    /// Whose alarms it made.
+    owner: String,
+}
+
+/// Who makes what there should be for a fleet.
+#[derive(Debug, Clone, PartialEq)]
+struct Vote {
+    /// The log stream that stands for it.
+    stream: String,
+    /// When to look whether another has done it; `None`: this instance does.
+    look_at: Option<Instant>,
 }
 
 /// Provisioning by an operator's hand.
@@ -75,9 +98,19 @@ pub enum Deed {
     Ring(String),
 }
 
+/// Where provisioning happens, for whom.
+struct Place {
+    connection: Connection,
+    identity: Identity,
+    scope: Scope,
+    region: String,
+}
+
 /// What came of it.
 #[derive(Debug)]
 pub struct Outcome {
+    /// Whose alarms there are.
+    pub scope: Scope,
     /// What there should be.
     pub desired: Desired,
     /// What was to be done for that.
@@ -95,24 +128,34 @@ impl Provision {
     }
 
     async fn steps(self, deed: &Deed) -> anyhow::Result<Outcome> {
-        let on_ec2 = who::is_ec2(&self.paths, |name| std::env::var(name).ok());
-        let aws = Aws::new(aws_settings(&self.config), on_ec2)?;
-        let (identity, region) = self.identity(&aws, on_ec2).await?;
-        let connection = aws.connect(region.as_deref(), &Arc::new(ServerClock::default())).await;
-        let region = connection.region().map(str::to_owned).ok_or_else(|| {
-            anyhow!("no region: set aws.region or AWS_REGION, or run it on an EC2 instance")
-        })?;
+        let Place { connection, identity, scope, region } = self.place().await?;
         check_topics(&self.config, &region).map_err(anyhow::Error::msg)?;
-        let nics = interfaces(&self.config, &self.paths).map_err(anyhow::Error::msg)?;
+        let nics = nics(scope, &self.config, &self.paths).map_err(anyhow::Error::msg)?;
         let config = &self.config;
-        let desired = desired(&config.settings, &config.wishes, &identity, &nics, &region);
-        let (plan, arns) = looked_at(&connection, &desired, &identity).await.map_err(told)?;
+        let subject = Subject { scope, identity: &identity, interfaces: &nics };
+        let desired = desired(&config.settings, &config.wishes, &subject, &region);
+        let (plan, arns) = looked_at(&connection, &desired).await.map_err(told)?;
         let report = match deed {
             Deed::Plan => Report::default(),
             Deed::Apply { force } => apply::apply(&connection, &desired, &plan, &arns, *force).await,
-            Deed::Destroy { force } => apply::destroy(&connection, &desired, &plan, &arns, *force).await,
+            Deed::Destroy { force } => {
+                let mut report = apply::destroy(&connection, &desired, &plan, &arns, *force).await;
+                if scope == Scope::Fleet {
+                    let cleared = election(config, &connection, &desired).clear().await;
+                    match cleared {
+                        Ok(0) => {}
+                        Ok(streams) => {
+                            report.done.push(format!("deleted {streams} log streams of elections"))
+                        }
+                        Err(failure) => {
+                            report.failed.push(format!("log streams of elections: {}", failure.why()))
+                        }
+                    }
+                }
+                report
+            }
             Deed::Ring(name) => {
-                let full = format!("{}{name}", prefix(&identity.name));
+                let full = format!("{}{name}", desired.prefix());
                 let known = plan.alarms.keys().find(|known| *known == name || **known == full);
                 let name = known.ok_or_else(|| {
                     anyhow!("there is no alarm {name}; `vpcwatch provision plan` names them")
@@ -121,7 +164,40 @@ impl Provision {
                 Report { done: vec![format!("rang {name}")], ..Report::default() }
             }
         };
-        Ok(Outcome { desired, plan, region, report })
+        Ok(Outcome { scope, desired, plan, region, report })
+    }
+
+    /// Hosts that have alarms and sent nothing for so many days; `which` says whether theirs go, and what came of it is told.
+    pub fn clear_silent(
+        self,
+        days: u16,
+        force: bool,
+        which: impl FnOnce(&[Silent]) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<Report> {
+        on_one_thread(async move {
+            let place = self.place().await?;
+            let (hosts, arns) = silent::silent(&place.connection, days, wall()).await.map_err(told)?;
+            if !which(&hosts)? {
+                return Ok(Report::default());
+            }
+            Ok(silent::clear(&place.connection, &hosts, &arns, force).await)
+        })
+    }
+
+    /// Where, who, and whose alarms.
+    async fn place(&self) -> anyhow::Result<Place> {
+        let on_ec2 = who::is_ec2(&self.paths, |name| std::env::var(name).ok());
+        let aws = Aws::new(aws_settings(&self.config), on_ec2)?;
+        let (identity, region) = self.identity(&aws, on_ec2).await?;
+        let scope = match self.config.wishes.scope {
+            Some(scope) => scope,
+            None => scope_by_group(&aws, on_ec2).await?,
+        };
+        let connection = aws.connect(region.as_deref(), &Arc::new(ServerClock::default())).await;
+        let region = connection.region().map(str::to_owned).ok_or_else(|| {
+            anyhow!("no region: set aws.region or AWS_REGION, or run it on an EC2 instance")
+        })?;
+        Ok(Place { connection, identity, scope, region })
     }
 
     async fn identity(&self, aws: &Aws, on_ec2: bool) -> anyhow::Result<(Identity, Option<String>)> {
@@ -150,14 +226,27 @@ fn check_topics(config: &Config, region: &str) -> Result<(), String> {
     }
 }
 
-async fn looked_at(
-    connection: &Connection,
-    desired: &Desired,
-    identity: &Identity,
-) -> Result<(Plan, Arns), Failure> {
+/// Whose alarms there are where the configuration leaves it to the host: an Auto Scaling group's are of the fleet.
+async fn scope_by_group(aws: &Aws, on_ec2: bool) -> Result<Scope, who::MetadataError> {
+    if on_ec2 && who::lifecycle_state(aws.metadata()).await?.is_some() {
+        return Ok(Scope::Fleet);
+    }
+    Ok(Scope::Instance)
+}
+
+fn election<'a>(config: &'a Config, connection: &'a Connection, desired: &'a Desired) -> Election<'a> {
+    Election { connection, group: &config.settings.findings_group, fleet: &desired.owner }
+}
+
+async fn looked_at(connection: &Connection, desired: &Desired) -> Result<(Plan, Arns), Failure> {
     let dashboard = desired.dashboard.as_ref().map(|dashboard| dashboard.name.as_str());
-    let (existing, arns) = apply::existing(connection, &prefix(&identity.name), dashboard).await?;
+    let (existing, arns) = apply::existing(connection, &desired.prefix(), dashboard).await?;
     Ok((compare(desired, &existing), arns))
+}
+
+/// The interfaces that alarms depend on: of a fleet none do.
+fn nics(scope: Scope, config: &Config, paths: &Paths) -> Result<Vec<Nic>, String> {
+    if scope == Scope::Instance { interfaces(config, paths) } else { Ok(Vec::new()) }
 }
 
 /// The interfaces that are measured, by one look at this host. Where they cannot be read nothing is planned: their alarms
@@ -183,23 +272,28 @@ impl Outlet {
     /// deleted it. What fails is told, named by its permission, and tried again. Never ends.
     pub(super) async fn keep_provisioned(&self, identity: &Identity, link: &Link, store: &StoreHandle) {
         let mut config_now = self.config.clone();
-        let spread = config_now.borrow().settings.interval_seconds.min(SPREAD);
-        sleep(Duration::from_secs(spread.into()).mul_f64(fastrand::f64())).await;
         let mut again = AGAIN.0;
+        let mut vote: Option<Vote> = None;
+        let mut spread = true;
         loop {
             let config = config_now.borrow_and_update().clone();
-            let wait = if !config.provision_at_start {
-                self.board.well(PLACE);
-                CHECK
-            } else if let Err(why) = self.provision(&config, identity, link, store).await {
-                tracing::warn!("provisioning: {why}; tried again in {} min", again.as_secs() / 60);
-                self.board.trouble(PLACE, &why);
-                let wait = again.mul_f64(0.5 + fastrand::f64());
-                again = (again * 2).min(AGAIN.1);
-                wait
+            let wait = if config.provision_at_start {
+                match self.look(&config, identity, link, store, &mut vote, &mut spread).await {
+                    Ok(wait) => {
+                        self.board.well(PLACE);
+                        again = AGAIN.0;
+                        wait
+                    }
+                    Err(why) => {
+                        tracing::warn!("provisioning: {why}; tried again in {} min", again.as_secs() / 60);
+                        self.board.trouble(PLACE, &why);
+                        let wait = again.mul_f64(0.5 + fastrand::f64());
+                        again = (again * 2).min(AGAIN.1);
+                        wait
+                    }
+                }
             } else {
                 self.board.well(PLACE);
-                again = AGAIN.0;
                 CHECK
             };
             tokio::select! {
@@ -209,31 +303,73 @@ impl Outlet {
         }
     }
 
-    async fn provision(
+    /// One look, and what it asks for; gives how long until the next.
+    async fn look(
         &self,
         config: &Config,
         identity: &Identity,
         link: &Link,
         store: &StoreHandle,
-    ) -> Result<(), String> {
+        vote: &mut Option<Vote>,
+        spread: &mut bool,
+    ) -> Result<Duration, String> {
+        let scope = match config.wishes.scope {
+            Some(scope) => scope,
+            None => scope_by_group(&self.aws, self.on_ec2).await.map_err(|error| error.to_string())?,
+        };
+        if std::mem::take(spread) {
+            let least = config.settings.interval_seconds.min(SPREAD);
+            let most = if scope == Scope::Fleet { FLEET_SPREAD } else { Duration::from_secs(least.into()) };
+            sleep(most.mul_f64(fastrand::f64())).await;
+        }
         let connection = link.connection();
         let region = connection.region().ok_or("no region: set aws.region or AWS_REGION")?;
         check_topics(config, region)?;
-        let nics = interfaces(config, &self.paths)?;
-        let desired = desired(&config.settings, &config.wishes, identity, &nics, region);
-        let (key, hash, now) = (ValueKey::Mark(MARK.into()), desired.hash(), wall());
-        let stored = store.value(key.clone()).await.map_err(|error| error.to_string())?;
-        let last: Option<Done> = stored.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let nics = nics(scope, config, &self.paths)?;
+        let subject = Subject { scope, identity, interfaces: &nics };
+        let desired = desired(&config.settings, &config.wishes, &subject, region);
+        let (hash, now) = (desired.hash(), wall());
+        let last = last_done(store).await?;
         let is_recent = |last: &Done| {
             let ago = now.duration_since(last.at);
             last.hash == hash && !ago.is_negative() && ago.unsigned_abs() < CHECK
         };
         if last.as_ref().is_some_and(is_recent) {
-            return Ok(());
+            return Ok(CHECK);
         }
+        if let Some(last) = last.filter(|last| last.owner != desired.owner && scope != Scope::Instance) {
+            let own = Subject { scope: Scope::None, ..subject };
+            self.take_away(&connection, config, &own, &last.owner, region).await?;
+        }
+        if scope != Scope::Fleet {
+            *vote = None;
+        } else {
+            let election = election(config, &connection, &desired);
+            let stream = election.stream(&hash, now);
+            if let Some(wait) = waits_for_another(&election, stream, vote).await? {
+                return Ok(wait);
+            }
+        }
+        if vote.as_ref().is_none_or(|vote| vote.look_at.is_none()) {
+            self.make(config, &connection, &desired).await?;
+            if let (Some(vote), Scope::Fleet) = (vote.as_ref(), scope) {
+                let done = election(config, &connection, &desired).done(&vote.stream, now).await;
+                done.map_err(|failure| failure.why().to_owned())?;
+            }
+        }
+        *vote = None;
+        let done = Done { hash, at: now, owner: desired.owner };
+        let done = serde_json::to_vec(&done).map_err(|error| error.to_string())?;
+        let key = ValueKey::Mark(MARK.into());
+        store.append(Vec::new(), vec![(key, Some(done))]).await.map_err(|error| error.to_string())?;
+        Ok(CHECK)
+    }
+
+    /// Makes what there should be.
+    async fn make(&self, config: &Config, connection: &Connection, desired: &Desired) -> Result<(), String> {
         let (plan, arns) =
-            looked_at(&connection, &desired, identity).await.map_err(|failure| failure.why().to_owned())?;
-        let report = apply::apply(&connection, &desired, &plan, &arns, false).await;
+            looked_at(connection, desired).await.map_err(|failure| failure.why().to_owned())?;
+        let report = apply::apply(connection, desired, &plan, &arns, false).await;
         if !report.done.is_empty() {
             tracing::info!("provisioning: {} made or changed", report.done.len());
         }
@@ -243,13 +379,91 @@ impl Outlet {
         if !report.failed.is_empty() {
             return Err(report.failed.join("; "));
         }
-        let done = serde_json::to_vec(&Done { hash, at: now }).map_err(|error| error.to_string())?;
-        store.append(Vec::new(), vec![(key, Some(done))]).await.map_err(|error| error.to_string())?;
         let left = if report.left.is_empty() { "" } else { ", but for what was left alone" };
         tracing::info!("provisioning: everything is as it should be{left}");
-        if config.wishes.actions.is_empty() {
+        if config.wishes.actions.is_empty() && !desired.alarms.is_empty() {
             tracing::warn!("the alarms notify nobody: write the ARN of an SNS topic into provision.actions");
         }
         Ok(())
     }
+
+    /// Takes this host's own alarms away, if those made last were its own: of a fleet they are not one host's to delete.
+    async fn take_away(
+        &self,
+        connection: &Connection,
+        config: &Config,
+        own: &Subject<'_>,
+        last_owner: &str,
+        region: &str,
+    ) -> Result<(), String> {
+        let desired = desired(&config.settings, &Wishes::default(), own, region);
+        if desired.owner != last_owner {
+            return Ok(());
+        }
+        let (plan, arns) =
+            looked_at(connection, &desired).await.map_err(|failure| failure.why().to_owned())?;
+        let report = apply::apply(connection, &desired, &plan, &arns, false).await;
+        tracing::info!("provisioning: {} of this host's own alarms taken away", report.done.len());
+        if report.failed.is_empty() { Ok(()) } else { Err(report.failed.join("; ")) }
+    }
+
+    /// At the end of an instance that Auto Scaling terminates: its own alarms go with it, as far as time allows.
+    pub(super) async fn say_farewell(&self, identity: &Identity, link: &Link, store: &StoreHandle) {
+        let config = self.config.borrow().clone();
+        if !self.on_ec2 || !config.provision_at_start {
+            return;
+        }
+        let farewell = async {
+            let state = who::lifecycle_state(self.aws.metadata()).await.map_err(|error| error.to_string())?;
+            let connection = link.connection();
+            let last = last_done(store).await?;
+            let (Some(TERMINATED), Some(region), Some(last)) = (state.as_deref(), connection.region(), last)
+            else {
+                return Ok(());
+            };
+            let own = Subject { scope: Scope::None, identity, interfaces: &[] };
+            self.take_away(&connection, &config, &own, &last.owner, region).await
+        };
+        let why = match tokio::time::timeout(FAREWELL, farewell).await {
+            Ok(Ok(())) => return,
+            Ok(Err(why)) => why,
+            Err(_) => "there was no time".into(),
+        };
+        tracing::warn!(
+            "this instance ends, and its alarms may stay: {why}; `vpcwatch provision gc` removes them"
+        );
+    }
+}
+
+/// How long to wait for whom the fleet elected; `None` when there is nothing to wait for: this instance was elected, another is
+/// done, or nobody did it in time.
+async fn waits_for_another(
+    election: &Election<'_>,
+    stream: String,
+    vote: &mut Option<Vote>,
+) -> Result<Option<Duration>, String> {
+    let why = |failure: Failure| failure.why().to_owned();
+    let cast = match vote.take().filter(|vote| vote.stream == stream) {
+        Some(vote) => vote,
+        None if election.stand(&stream).await.map_err(why)? => {
+            tracing::info!("provisioning: this instance does it for its fleet");
+            Vote { stream, look_at: None }
+        }
+        None => Vote { stream, look_at: Some(Instant::now() + TERM + TERM.mul_f64(fastrand::f64())) },
+    };
+    let vote = vote.insert(cast);
+    let Some(look_at) = vote.look_at else { return Ok(None) };
+    if let Some(wait) = look_at.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero()) {
+        return Ok(Some(wait));
+    }
+    if !election.is_done(&vote.stream).await.map_err(why)? {
+        tracing::info!("provisioning: whom the fleet elected has not done it; this instance does");
+        vote.look_at = None;
+    }
+    Ok(None)
+}
+
+async fn last_done(store: &StoreHandle) -> Result<Option<Done>, String> {
+    let stored = store.value(ValueKey::Mark(MARK.into())).await.map_err(|error| error.to_string())?;
+    Ok(stored.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }

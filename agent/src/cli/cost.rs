@@ -35,16 +35,19 @@ impl Cost {
     }
 }
 
-/// Alarms are counted whoever makes them: an operator by hand, or `run`.
+/// Alarms are counted whoever makes them: an operator by hand, or `run`. What "auto" comes to is not asked: an instance of its own
+/// has one alarm more than one of a fleet.
 fn of(config: &Config, interfaces: u32) -> Estimate {
-    estimate(&config.settings, &Usage { interfaces, ena: true, scope: Scope::Instance, dashboards: 0 })
+    let scope = config.wishes.scope.unwrap_or(Scope::Instance);
+    let anomaly_bands = config.wishes.anomaly_bands;
+    estimate(&config.settings, &Usage { interfaces, ena: true, scope, anomaly_bands, dashboards: 0 })
 }
 
 /// The configuration costs more than it allows itself.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "this configuration costs an estimated ${total:.2} a month, above cost.monthly_limit = {limit}; write a smaller \
-     metrics.set, more of metrics.exclude or a longer publish.interval, or raise the limit (`vpcwatch cost` shows the parts)"
+     metrics.set, more of metrics.exclude, a longer publish.interval or another provision.scope, or raise the limit (`vpcwatch cost` shows the parts)"
 )]
 pub(super) struct AboveLimit {
     total: f64,

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{Common, print};
+use crate::model::alarms::Scope;
 use crate::provision::PREFIX;
+use crate::provision::election::STREAMS;
 use crate::provision::policy::{Part, Partition, PolicyInput, policy};
 
 #[derive(Debug, Args)]
@@ -30,11 +32,16 @@ impl IamPolicy {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.common.load()?;
         let settings = config.settings;
+        let elections_group = settings.findings_group.clone();
         let input = PolicyInput {
             namespace: settings.namespace,
             log_groups: vec![settings.samples_group, settings.findings_group],
             alarm_prefix: PREFIX.to_owned(),
             dashboard_prefix: PREFIX.to_owned(),
+            elections: match config.wishes.scope {
+                None | Some(Scope::Fleet) => Some((elections_group, STREAMS.to_owned())),
+                Some(Scope::Instance | Scope::None) => None,
+            },
             actions: config.wishes.actions,
             partition: self.partition,
             region: self.region,

@@ -1,6 +1,7 @@
 //! `provision.*`, checked.
 
-use super::check::{Checking, TEXTS, Wrong, each};
+use super::check::{Checking, TEXTS, Wrong, each, one, plain};
+use crate::model::alarms::Scope;
 use crate::provision::{OWNER_TAG, Wishes};
 
 /// Actions that an alarm may have for a state
@@ -22,7 +23,23 @@ impl Checking<'_> {
             at_most(&tags, MOST_TAGS, "an alarm has fifty tags at most, and some are ours")?;
             Ok(tags)
         });
-        Wishes { actions, tags, dashboard: self.truth("provision.dashboard"), groups: groups.to_vec() }
+        let scope = self.read("provision.scope", |value| {
+            let cure = "write \"auto\", \"instance\", \"fleet\" or \"none\"";
+            let text = plain(value, cure).map_err(one)?;
+            let found = Scope::ALL.into_iter().find(|scope| scope.as_str() == text);
+            match found {
+                None if text != "auto" => Err(one((format!("there is no scope {text:?}"), cure.into()))),
+                found => Ok(found),
+            }
+        });
+        Wishes {
+            scope,
+            actions,
+            tags,
+            anomaly_bands: self.truth("provision.anomaly_bands"),
+            dashboard: self.truth("provision.dashboard"),
+            groups: groups.to_vec(),
+        }
     }
 }
 
@@ -80,6 +97,7 @@ fn tag(text: &str) -> Result<(String, String), Wrong> {
 #[cfg(test)]
 mod tests {
     use super::super::load_with;
+    use crate::model::alarms::Scope;
 
     #[test]
     fn topics_and_tags_are_checked() {
@@ -90,9 +108,11 @@ mod tests {
             ),
             ("provision.tags", "team=network,cost=a=b"),
             ("provision.dashboard", "false"),
+            ("provision.scope", "fleet"),
         ]);
         let wishes = good.unwrap().wishes;
         assert_eq!((wishes.actions.len(), wishes.dashboard), (2, false));
+        assert_eq!(wishes.scope, Some(Scope::Fleet));
         assert_eq!(wishes.tags, [("team".into(), "network".into()), ("cost".into(), "a=b".into())]);
         assert_eq!(wishes.groups.len(), 2);
         for (key, value, told) in [
@@ -100,6 +120,7 @@ mod tests {
             ("provision.actions", "pager", "is no ARN of an SNS topic"),
             ("provision.tags", "vpcwatch:owner=me", "cannot be a tag"),
             ("provision.tags", "plain", "cannot be a tag"),
+            ("provision.scope", "asg", "there is no scope \"asg\"; write \"auto\""),
         ] {
             let told_really = load_with(&[(key, value)]).unwrap_err();
             assert!(told_really.contains(told), "{told_really}");

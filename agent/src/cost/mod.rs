@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::model::alarms::{ALARMS, Scope};
+use crate::model::alarms::{ALARMS, BAND_METRICS, BANDS, Scope};
 use crate::model::catalog::CATALOG;
 use crate::model::settings::Settings;
 
@@ -38,6 +38,8 @@ pub struct Usage {
     pub ena: bool,
     /// Whose alarms there are.
     pub scope: Scope,
+    /// Whether there are alarms on what is unusual.
+    pub anomaly_bands: bool,
     /// Dashboards to pay for: the account has three free, and ours is shared by all its hosts.
     pub dashboards: u32,
 }
@@ -76,7 +78,10 @@ pub fn alarm_metrics(settings: &Settings, usage: &Usage) -> u32 {
         true => usage.interfaces,
         false => 1,
     });
-    metrics.sum()
+    let bands = BANDS.iter().filter(|_| usage.anomaly_bands && usage.scope == Scope::Instance);
+    let bands = bands.filter(|band| settings.chosen.contains(band.metric));
+    let of_bands = bands.map(|band| if band.per_interface() { usage.interfaces } else { 1 } * BAND_METRICS);
+    metrics.chain(of_bands).sum()
 }
 
 /// Estimates a month.
@@ -139,7 +144,8 @@ mod tests {
     use super::*;
     use crate::config::{Config, Layers};
 
-    const USAGE: Usage = Usage { interfaces: 1, ena: true, scope: Scope::Instance, dashboards: 0 };
+    const USAGE: Usage =
+        Usage { interfaces: 1, ena: true, scope: Scope::Instance, anomaly_bands: false, dashboards: 0 };
 
     fn settings(sets: &[(&str, &str)]) -> Settings {
         let sets = sets.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
@@ -187,5 +193,6 @@ mod tests {
         assert_eq!(count(&[], Usage { scope: Scope::Fleet, ..USAGE }), rules - 1);
         assert_eq!(count(&[], Usage { scope: Scope::None, ..USAGE }), 0);
         assert_eq!(count(&[("metrics.exclude", "conntrack_utilization")], USAGE), rules - 1);
+        assert_eq!(count(&[], Usage { anomaly_bands: true, ..USAGE }), rules + 9);
     }
 }

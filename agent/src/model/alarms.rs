@@ -42,6 +42,18 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// Every one.
+    pub const ALL: [Scope; 3] = [Scope::Instance, Scope::Fleet, Scope::None];
+
+    /// Its name in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Scope::None => "none",
+            Scope::Instance => "instance",
+            Scope::Fleet => "fleet",
+        }
+    }
+
     /// Whether there is an alarm of that rule. One of a fleet cannot tell that an instance is silent: whoever sends
     /// nothing is not in the answer to its query.
     pub fn has(self, rule: &AlarmRule) -> bool {
@@ -83,6 +95,17 @@ impl Statistic {
             Statistic::Maximum => "Maximum",
             Statistic::SampleCount => "SampleCount",
             Statistic::Sum => "Sum",
+        }
+    }
+
+    /// The function of the same in a query
+    /// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch-metrics-insights-querylanguage.html>).
+    pub fn function(self) -> &'static str {
+        match self {
+            Statistic::Average => "AVG",
+            Statistic::Maximum => "MAX",
+            Statistic::SampleCount => "COUNT",
+            Statistic::Sum => "SUM",
         }
     }
 }
@@ -169,10 +192,48 @@ pub const ALARMS: &[AlarmRule] = &[
     high("interface-errors", "net_err_in", Average, 1.0, "The interface receives damaged packets. On EC2 that is rare: move the instance to other hardware by stopping and starting it."),
 ];
 
+/// An alarm on what is unusual for a host, which CloudWatch learns in up to two weeks
+/// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Anomaly_Detection.html>). An option:
+/// it costs as three alarms do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Band {
+    /// What it is called, in the alarm's name.
+    pub kind: &'static str,
+    /// The metric, of the catalog; never a sparse one. Its average is what is learned.
+    pub metric: &'static str,
+    /// What it means, and what to do first.
+    pub meaning: &'static str,
+}
+
+/// Standard deviations from what is usual that a band is wide, to either side: CloudWatch's own default.
+pub const BAND_WIDTH: u32 = 2;
+/// Metrics that CloudWatch counts for an alarm with a band.
+pub const BAND_METRICS: u32 = 3;
+
+/// Every alarm on what is unusual.
+#[rustfmt::skip] // a table
+pub const BANDS: &[Band] = &[
+    Band { kind: "unusual-connections", metric: "netstat_tcp_established", meaning: "The number of connections is not what is usual for this host at this hour. More: a crowd, an attack on a service, or a leak. Fewer: clients cannot reach it." },
+    Band { kind: "unusual-traffic-in", metric: "net_bytes_recv", meaning: "Inbound traffic is not what is usual for this host at this hour. Compare with the findings, and with the same hour of other days." },
+    Band { kind: "unusual-traffic-out", metric: "net_bytes_sent", meaning: "Outbound traffic is not what is usual for this host at this hour. More of it without more requests may be data that leaves: see who the connections go to." },
+];
+
+impl Band {
+    /// Whether each interface has its own.
+    pub fn per_interface(&self) -> bool {
+        catalog::find(self.metric).is_some_and(|metric| metric.reading.per_interface())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::catalog;
+
+    #[test]
+    fn what_is_usual_is_learned_of_metrics_that_are_always_sent() {
+        assert!(BANDS.iter().all(|band| catalog::find(band.metric).is_some_and(|metric| !metric.sparse)));
+    }
 
     #[test]
     fn every_alarm_is_of_a_metric_of_the_catalog_and_missing_data_mean_what_sparse_says() {

@@ -10,14 +10,15 @@ use std::time::Duration;
 use aws_sdk_cloudwatch::operation::delete_alarms::DeleteAlarmsError;
 use aws_sdk_cloudwatch::operation::get_dashboard::GetDashboardError;
 use aws_sdk_cloudwatch::types::{
-    ComparisonOperator, Dimension as ApiDimension, MetricAlarm, StateValue, Statistic, Tag,
+    ComparisonOperator, Dimension as ApiDimension, Metric, MetricAlarm, MetricDataQuery,
+    MetricStat as ApiMetricStat, StateValue, Statistic, Tag,
 };
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde_json::Value;
 use tokio::time::sleep;
 
 use super::compare::{Change, Existing, Plan};
-use super::desired::{Alarm, Desired, OWNER_TAG, PREFIX};
+use super::desired::{Alarm, Dashboard, Desired, Measure, MetricStat, OWNER_TAG, PREFIX, Query};
 use crate::aws::{Connection, Failure, classify};
 use crate::model::record::Dimension;
 
@@ -35,6 +36,9 @@ const SET_RETENTION: &str = "logs:PutRetentionPolicy";
 
 /// Between two writes: what one host takes of the account's three a second.
 const SPACING: Duration = Duration::from_millis(400);
+/// Alarms that one call deletes at most
+/// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DeleteAlarms.html>).
+const MOST_DELETED: usize = 100;
 /// Times that a call is made, and the first wait between two; the waits double, and vary.
 const ATTEMPTS: u32 = 6;
 const FIRST_WAIT: Duration = Duration::from_millis(500);
@@ -59,7 +63,19 @@ pub async fn existing(
     prefix: &str,
     dashboard: Option<&str>,
 ) -> Result<(Existing, Arns), Failure> {
-    let (mut alarms, mut arns) = (Vec::new(), Arns::default());
+    let described = described(connection, prefix).await?;
+    let arns = Arns::of_described(&described);
+    let alarms = described.iter().map(read).collect();
+    let dashboard = match dashboard {
+        Some(name) => body(connection, name).await?,
+        None => None,
+    };
+    Ok((Existing { alarms, dashboard }, arns))
+}
+
+/// Every alarm whose name begins so.
+pub(super) async fn described(connection: &Connection, prefix: &str) -> Result<Vec<MetricAlarm>, Failure> {
+    let mut alarms = Vec::new();
     let mut next: Option<String> = None;
     loop {
         let page = patiently(|| async {
@@ -68,20 +84,12 @@ pub async fn existing(
             answer.map_err(|error| classify(&error, DESCRIBE))
         });
         let page = page.await?;
-        for alarm in page.metric_alarms() {
-            arns.0.push((text(alarm.alarm_name()), text(alarm.alarm_arn())));
-            alarms.push(read(alarm));
-        }
         next = page.next_token().map(str::to_owned);
+        alarms.extend(page.metric_alarms.unwrap_or_default());
         if next.is_none() {
-            break;
+            return Ok(alarms);
         }
     }
-    let dashboard = match dashboard {
-        Some(name) => body(connection, name).await?,
-        None => None,
-    };
-    Ok((Existing { alarms, dashboard }, arns))
 }
 
 /// The resource names of alarms.
@@ -89,6 +97,10 @@ pub async fn existing(
 pub struct Arns(Vec<(String, String)>);
 
 impl Arns {
+    pub(super) fn of_described(alarms: &[MetricAlarm]) -> Self {
+        Arns(alarms.iter().map(|alarm| (text(alarm.alarm_name()), text(alarm.alarm_arn()))).collect())
+    }
+
     fn of(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, arn)| arn.as_str())
     }
@@ -118,25 +130,29 @@ pub async fn apply(
     arns: &Arns,
     force: bool,
 ) -> Report {
-    let mut work = Work { connection, desired, arns, report: Report::default(), denied: BTreeSet::new() };
+    let mut work = Work::new(connection, arns, &desired.owner);
+    let mut surplus: Vec<&str> = Vec::new();
     for (name, change) in &plan.alarms {
         let wanted = desired.alarms.iter().find(|alarm| alarm.alarm_name == *name);
         match (change, wanted) {
             (Change::Same, _) | (Change::Create | Change::Update(_), None) => {}
-            (Change::Create, Some(wanted)) => work.put(wanted, "created", false).await,
-            (Change::Update(_), Some(wanted)) => work.put(wanted, "changed", true).await,
+            (Change::Create, Some(wanted)) => work.put(wanted, &desired.tags, "created", false).await,
+            (Change::Update(_), Some(wanted)) => work.put(wanted, &desired.tags, "changed", true).await,
             (Change::Edited(_) | Change::Foreign, Some(wanted)) if force => {
-                work.put(wanted, "changed, by force,", true).await;
+                work.put(wanted, &desired.tags, "changed, by force,", true).await;
             }
-            (Change::Delete, _) => work.delete(name).await,
-            (Change::Edited(_), None) if force => work.delete(name).await,
+            (Change::Delete, _) => surplus.push(name),
+            (Change::Edited(_), None) if force => surplus.push(name),
             (Change::Edited(_), _) => {
                 work.leave(name, "a person changed it after it was made; --force writes over that");
             }
             (Change::Foreign, _) => work.leave(name, NOT_OURS),
         }
     }
-    work.dashboard(plan, force).await;
+    work.delete(&surplus).await;
+    if let (Some((name, change)), Some(wanted)) = (&plan.dashboard, &desired.dashboard) {
+        work.dashboard(name, change, wanted, force).await;
+    }
     for (group, days) in &desired.groups {
         work.group(group, *days).await;
     }
@@ -154,7 +170,8 @@ pub async fn destroy(
     arns: &Arns,
     force: bool,
 ) -> Report {
-    let mut work = Work { connection, desired, arns, report: Report::default(), denied: BTreeSet::new() };
+    let mut work = Work::new(connection, arns, &desired.owner);
+    let mut ours: Vec<&str> = Vec::new();
     for (name, change) in &plan.alarms {
         match change {
             Change::Create => {}
@@ -162,9 +179,10 @@ pub async fn destroy(
             Change::Edited(_) if !force => {
                 work.leave(name, "a person changed it after it was made; --force deletes it all the same");
             }
-            _ => work.delete(name).await,
+            _ => ours.push(name),
         }
     }
+    work.delete(&ours).await;
     if let Some((name, change)) = &plan.dashboard {
         match change {
             Change::Create => {}
@@ -178,6 +196,13 @@ pub async fn destroy(
     work.report
 }
 
+/// Deletes alarms of another owner that is gone, all of them unedited or with `force`.
+pub(super) async fn remove(connection: &Connection, arns: &Arns, owner: &str, names: &[&str]) -> Report {
+    let mut work = Work::new(connection, arns, owner);
+    work.delete(names).await;
+    work.report
+}
+
 /// Rings an alarm, to prove the way to whoever it notifies. CloudWatch sets it back at its next evaluation.
 pub async fn ring(connection: &Connection, name: &str) -> Result<(), Failure> {
     let set = connection.cloudwatch().set_alarm_state().alarm_name(name).state_value(StateValue::Alarm);
@@ -187,14 +212,19 @@ pub async fn ring(connection: &Connection, name: &str) -> Result<(), Failure> {
 
 struct Work<'a> {
     connection: &'a Connection,
-    desired: &'a Desired,
     arns: &'a Arns,
+    /// Whose alarms are ours.
+    owner: &'a str,
     report: Report,
     /// Actions that the role does not allow: asked once.
     denied: BTreeSet<&'static str>,
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
+    fn new(connection: &'a Connection, arns: &'a Arns, owner: &'a str) -> Self {
+        Work { connection, arns, owner, report: Report::default(), denied: BTreeSet::new() }
+    }
+
     fn leave(&mut self, name: &str, why: &str) {
         self.report.left.push(format!("{name}: {why}"));
     }
@@ -236,15 +266,10 @@ impl Work<'_> {
         });
         match tags.await {
             Ok(answer) => {
-                let is_ours = |tag: &Tag| {
-                    tag.key() == Some(OWNER_TAG) && tag.value() == Some(self.desired.owner.as_str())
-                };
+                let is_ours = |tag: &Tag| tag.key() == Some(OWNER_TAG) && tag.value() == Some(self.owner);
                 let ours = answer.tags().iter().any(is_ours);
                 if !ours {
-                    self.leave(
-                        name,
-                        &format!("it has no tag {OWNER_TAG} with the value {}", self.desired.owner),
-                    );
+                    self.leave(name, &format!("it has no tag {OWNER_TAG} with the value {}", self.owner));
                 }
                 ours
             }
@@ -255,16 +280,16 @@ impl Work<'_> {
         }
     }
 
-    async fn put(&mut self, alarm: &Alarm, what: &str, is_there: bool) {
+    async fn put(&mut self, alarm: &Alarm, tags: &[(String, String)], what: &str, is_there: bool) {
         let name = &alarm.alarm_name;
         if is_there && !self.is_ours(name).await {
             return;
         }
-        let (connection, desired) = (self.connection, self.desired);
-        let signed = alarm.signed(&desired.owner);
+        let (connection, tags) = (self.connection, api_tags(tags));
+        let signed = alarm.signed(self.owner);
         let put = || async {
             let put = request(connection, &signed);
-            let put = if is_there { put } else { put.set_tags(Some(tags(&desired.tags))) };
+            let put = if is_there { put } else { put.set_tags(Some(tags.clone())) };
             put.send().await.map(|_| ()).map_err(|error| classify(&error, PUT_ALARM))
         };
         if !self.call(PUT_ALARM, name, what, put).await || !is_there {
@@ -274,21 +299,38 @@ impl Work<'_> {
         let Some(arn) = self.arns.of(name).map(str::to_owned) else { return };
         let tag = || async {
             let tag = connection.cloudwatch().tag_resource().resource_arn(&arn);
-            let tagged = tag.set_tags(Some(tags(&desired.tags))).send().await;
+            let tagged = tag.set_tags(Some(tags.clone())).send().await;
             tagged.map(|_| ()).map_err(|error| classify(&error, TAG))
         };
         self.call(TAG, name, "", tag).await;
     }
 
-    async fn delete(&mut self, name: &str) {
-        if !self.is_ours(name).await {
-            return;
+    /// Deletes those that are ours by their tag, many in one call: a fleet that shrinks has three calls a second.
+    async fn delete(&mut self, names: &[&str]) {
+        let mut ours: Vec<&str> = Vec::new();
+        for name in names {
+            if self.is_ours(name).await {
+                ours.push(name);
+            }
         }
-        let connection = self.connection;
-        let delete = || async {
-            let deleted = connection.cloudwatch().delete_alarms().alarm_names(name).send().await;
+        for names in ours.chunks(MOST_DELETED) {
+            let deleted = self.delete_together(names).await;
+            for name in names {
+                match &deleted {
+                    Ok(()) => self.report.done.push(format!("deleted {name}")),
+                    Err(failure) => self.report.failed.push(format!("{name}: {}", failure.why())),
+                }
+            }
+        }
+    }
+
+    async fn delete_together(&self, names: &[&str]) -> Result<(), Failure> {
+        let deleted = patiently(|| async {
+            let names = names.iter().map(|name| (*name).to_owned()).collect();
+            let deleted =
+                self.connection.cloudwatch().delete_alarms().set_alarm_names(Some(names)).send().await;
             match deleted {
-                // Deleted underneath us: that is what was wanted.
+                // One was deleted underneath us, and the others are too.
                 Err(error)
                     if error.as_service_error().is_some_and(DeleteAlarmsError::is_resource_not_found) =>
                 {
@@ -296,12 +338,13 @@ impl Work<'_> {
                 }
                 other => other.map(|_| ()).map_err(|error| classify(&error, DELETE)),
             }
-        };
-        self.call(DELETE, name, "deleted", delete).await;
+        });
+        let deleted = deleted.await;
+        sleep(SPACING).await;
+        deleted
     }
 
-    async fn dashboard(&mut self, plan: &Plan, force: bool) {
-        let (Some((name, change)), Some(wanted)) = (&plan.dashboard, &self.desired.dashboard) else { return };
+    async fn dashboard(&mut self, name: &str, change: &Change, wanted: &Dashboard, force: bool) {
         let what = match change {
             Change::Create => "created",
             Change::Update(_) => "changed",
@@ -365,7 +408,7 @@ impl Work<'_> {
 }
 
 /// Makes a call until it works, or shows that it will not.
-async fn patiently<T, F>(call: impl Fn() -> F) -> Result<T, Failure>
+pub(super) async fn patiently<T, F>(call: impl Fn() -> F) -> Result<T, Failure>
 where
     F: Future<Output = Result<T, Failure>>,
 {
@@ -387,42 +430,60 @@ fn request(
     connection: &Connection,
     alarm: &Alarm,
 ) -> aws_sdk_cloudwatch::operation::put_metric_alarm::builders::PutMetricAlarmFluentBuilder {
-    let dimensions = alarm
-        .dimensions
-        .iter()
-        .map(|dimension| ApiDimension::builder().name(&dimension.name).value(&dimension.value).build());
-    connection
+    let put = connection
         .cloudwatch()
         .put_metric_alarm()
         .alarm_name(&alarm.alarm_name)
         .alarm_description(&alarm.alarm_description)
-        .namespace(&alarm.namespace)
-        .metric_name(&alarm.metric_name)
-        .set_dimensions(Some(dimensions.collect()))
-        .statistic(Statistic::from(alarm.statistic.as_str()))
-        .period(alarm.period)
         .evaluation_periods(alarm.evaluation_periods)
         .datapoints_to_alarm(alarm.datapoints_to_alarm)
-        .threshold(alarm.threshold)
+        .set_threshold(alarm.threshold)
         .comparison_operator(ComparisonOperator::from(alarm.comparison_operator.as_str()))
         .treat_missing_data(&alarm.treat_missing_data)
         .actions_enabled(alarm.actions_enabled)
         .set_alarm_actions(Some(alarm.alarm_actions.clone()))
-        .set_ok_actions(Some(alarm.ok_actions.clone()))
+        .set_ok_actions(Some(alarm.ok_actions.clone()));
+    match &alarm.measure {
+        Measure::Metric(metric) => put
+            .namespace(&metric.namespace)
+            .metric_name(&metric.metric_name)
+            .set_dimensions(Some(api_dimensions(&metric.dimensions)))
+            .statistic(Statistic::from(metric.statistic.as_str()))
+            .period(metric.period),
+        Measure::Metrics { queries, band } => put
+            .set_metrics(Some(queries.iter().map(api_query).collect()))
+            .set_threshold_metric_id(band.clone()),
+    }
 }
 
-fn tags(tags: &[(String, String)]) -> Vec<Tag> {
+fn api_dimensions(dimensions: &[Dimension]) -> Vec<ApiDimension> {
+    let dimension = |d: &Dimension| ApiDimension::builder().name(&d.name).value(&d.value).build();
+    dimensions.iter().map(dimension).collect()
+}
+
+fn api_query(query: &Query) -> MetricDataQuery {
+    let stat = query.metric_stat.as_ref().map(|stat| {
+        let metric = Metric::builder()
+            .namespace(&stat.namespace)
+            .metric_name(&stat.metric_name)
+            .set_dimensions(Some(api_dimensions(&stat.dimensions)));
+        ApiMetricStat::builder().metric(metric.build()).period(stat.period).stat(&stat.statistic).build()
+    });
+    MetricDataQuery::builder()
+        .id(&query.id)
+        .set_expression(query.expression.clone())
+        .set_metric_stat(stat)
+        .set_period(query.period)
+        .return_data(query.return_data)
+        .build()
+}
+
+fn api_tags(tags: &[(String, String)]) -> Vec<Tag> {
     tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
 }
 
 /// The alarm as we describe alarms.
-fn read(alarm: &MetricAlarm) -> Alarm {
-    let mut dimensions: Vec<Dimension> = alarm
-        .dimensions()
-        .iter()
-        .map(|dimension| Dimension { name: text(dimension.name()), value: text(dimension.value()) })
-        .collect();
-    dimensions.sort_by(|a, b| a.name.cmp(&b.name));
+pub(super) fn read(alarm: &MetricAlarm) -> Alarm {
     let sorted = |actions: &[String]| {
         let mut actions = actions.to_vec();
         actions.sort();
@@ -431,26 +492,62 @@ fn read(alarm: &MetricAlarm) -> Alarm {
     let mut other = Vec::new();
     other.extend(alarm.extended_statistic().map(|statistic| format!("statistic {statistic}")));
     other.extend(alarm.unit().map(|unit| format!("unit {}", unit.as_str())));
-    other.extend(alarm.threshold_metric_id().map(|id| format!("threshold of {id}")));
-    other.extend(alarm.metrics().first().map(|_| "expressions".to_owned()));
     other.extend(alarm.insufficient_data_actions().iter().map(|action| format!("without data {action}")));
+    for query in alarm.metrics() {
+        other.extend(query.label().map(|label| format!("label {label}")));
+        other.extend(query.account_id().map(|account| format!("account {account}")));
+    }
+    let measure = if alarm.metrics().is_empty() {
+        Measure::Metric(MetricStat {
+            namespace: text(alarm.namespace()),
+            metric_name: text(alarm.metric_name()),
+            dimensions: read_dimensions(alarm.dimensions()),
+            statistic: text(alarm.statistic().map(Statistic::as_str)),
+            period: alarm.period().unwrap_or_default(),
+        })
+    } else {
+        let queries = alarm.metrics().iter().map(read_query).collect();
+        Measure::Metrics { queries, band: alarm.threshold_metric_id().map(str::to_owned) }
+    };
     Alarm {
         alarm_name: text(alarm.alarm_name()),
         alarm_description: text(alarm.alarm_description()),
-        namespace: text(alarm.namespace()),
-        metric_name: text(alarm.metric_name()),
-        dimensions,
-        statistic: text(alarm.statistic().map(Statistic::as_str)),
-        period: alarm.period().unwrap_or_default(),
+        // With a band there is none, whatever is told in its place.
+        threshold: alarm.threshold().filter(|_| alarm.threshold_metric_id().is_none()),
+        measure,
         evaluation_periods: alarm.evaluation_periods().unwrap_or_default(),
         datapoints_to_alarm: alarm.datapoints_to_alarm().or(alarm.evaluation_periods()).unwrap_or_default(),
-        threshold: alarm.threshold().unwrap_or_default(),
         comparison_operator: text(alarm.comparison_operator().map(ComparisonOperator::as_str)),
         treat_missing_data: text(alarm.treat_missing_data()),
         actions_enabled: alarm.actions_enabled().unwrap_or(true),
         alarm_actions: sorted(alarm.alarm_actions()),
         ok_actions: sorted(alarm.ok_actions()),
         other: other.join(", "),
+    }
+}
+
+fn read_dimensions(dimensions: &[ApiDimension]) -> Vec<Dimension> {
+    let read = |d: &ApiDimension| Dimension { name: text(d.name()), value: text(d.value()) };
+    let mut dimensions: Vec<Dimension> = dimensions.iter().map(read).collect();
+    dimensions.sort_by(|a, b| a.name.cmp(&b.name));
+    dimensions
+}
+
+fn read_query(query: &MetricDataQuery) -> Query {
+    let metric_stat = query.metric_stat().map(|stat| MetricStat {
+        namespace: text(stat.metric().and_then(Metric::namespace)),
+        metric_name: text(stat.metric().and_then(Metric::metric_name)),
+        dimensions: read_dimensions(stat.metric().map(Metric::dimensions).unwrap_or_default()),
+        statistic: text(stat.stat()),
+        period: stat.period().unwrap_or_default(),
+    });
+    Query {
+        id: text(query.id()),
+        expression: query.expression().map(str::to_owned),
+        metric_stat,
+        period: query.period(),
+        // What is not told is true.
+        return_data: query.return_data().unwrap_or(true),
     }
 }
 

@@ -127,6 +127,14 @@ fn unsigned_body(signed: &Value) -> Option<(Value, Mark)> {
     Some((body, mark?))
 }
 
+/// Whose alarm it is, and whether it is as it was written; `None` without our mark.
+pub(super) fn written_by_us(signed: &Alarm) -> Option<(String, bool)> {
+    let (there, mark) = unsigned(signed);
+    let mark = mark?;
+    let unchanged = mark.hash == there.hash();
+    Some((mark.owner, unchanged))
+}
+
 impl Alarm {
     /// The alarm with our mark in its description, as it is sent.
     pub fn signed(&self, owner: &str) -> Alarm {

@@ -1,12 +1,14 @@
-//! What there should be in CloudWatch for this host: pure, from configuration, catalog and identity.
+//! What there should be in CloudWatch for this host or its fleet: pure, from configuration, catalog and identity.
 
 use siphasher::sip::SipHasher13;
 use std::hash::Hasher;
 
 use serde::Serialize;
 
-use super::dashboard;
-use crate::model::alarms::{ALARMS, AlarmRule};
+use super::{dashboard, fleet};
+use crate::model::alarms::{
+    ALARMS, AlarmRule, BAND_METRICS, BAND_WIDTH, BANDS, Band, Comparison, Missing, Scope, Statistic,
+};
 use crate::model::identity::Identity;
 use crate::model::record::Dimension;
 use crate::model::settings::Settings;
@@ -25,14 +27,29 @@ const MOST_OF_NAME: usize = 128;
 /// What is wanted beyond the settings of the pipeline.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wishes {
+    /// Whose alarms there are; `None`: by whether the host is of an Auto Scaling group.
+    pub scope: Option<Scope>,
     /// ARNs of SNS topics that alarms notify; empty: nobody.
     pub actions: Vec<String>,
     /// Further tags of alarms.
     pub tags: Vec<(String, String)>,
+    /// Whether there are alarms on what is unusual for a host.
+    pub anomaly_bands: bool,
     /// Whether there is to be a dashboard.
     pub dashboard: bool,
     /// Log groups and the days that they are kept; none for ever.
     pub groups: Vec<(String, Option<u16>)>,
+}
+
+/// Whom alarms are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Subject<'a> {
+    /// Whose alarms there are.
+    pub scope: Scope,
+    /// Of the host that asks.
+    pub identity: &'a Identity,
+    /// That are measured; those of a fleet do not depend on them.
+    pub interfaces: &'a [Nic],
 }
 
 /// An interface of this host, as far as alarms depend on it.
@@ -59,9 +76,8 @@ pub struct Desired {
     pub groups: Vec<(String, Option<u16>)>,
 }
 
-/// An alarm on one metric, as `PutMetricAlarm` takes it
-/// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html>). No unit: one that does not
-/// match means no data.
+/// An alarm, as `PutMetricAlarm` takes it
+/// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html>).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 #[expect(missing_docs, reason = "CloudWatch's own names")]
@@ -69,23 +85,70 @@ pub struct Alarm {
     pub alarm_name: String,
     /// What it means, and what to do first; without our mark.
     pub alarm_description: String,
-    pub namespace: String,
-    pub metric_name: String,
-    /// By name: CloudWatch keeps no order.
-    pub dimensions: Vec<Dimension>,
-    pub statistic: String,
-    pub period: i32,
+    /// What is looked at.
+    #[serde(flatten)]
+    pub measure: Measure,
     pub evaluation_periods: i32,
     pub datapoints_to_alarm: i32,
-    pub threshold: f64,
+    /// None where a band stands for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
     pub comparison_operator: String,
     pub treat_missing_data: String,
     pub actions_enabled: bool,
     pub alarm_actions: Vec<String>,
     pub ok_actions: Vec<String>,
-    /// What ours never have and a person may have added: other statistics, expressions, a unit.
+    /// What ours never have and a person may have added: other statistics, labels, a unit.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub other: String,
+}
+
+/// What an alarm looks at.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Measure {
+    /// One metric.
+    Metric(MetricStat),
+    /// Several, or what is reckoned from them.
+    Metrics {
+        /// Of which one is compared.
+        #[serde(rename = "Metrics")]
+        queries: Vec<Query>,
+        /// The band that it is compared with, by its id; none where there is a threshold.
+        #[serde(rename = "ThresholdMetricId", skip_serializing_if = "Option::is_none")]
+        band: Option<String>,
+    },
+}
+
+/// A statistic of one metric. No unit: one that does not match means no data.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[expect(missing_docs, reason = "CloudWatch's own names")]
+pub struct MetricStat {
+    pub namespace: String,
+    pub metric_name: String,
+    /// By name: CloudWatch keeps no order.
+    pub dimensions: Vec<Dimension>,
+    pub statistic: String,
+    /// Seconds.
+    pub period: i32,
+}
+
+/// One of `Metrics`
+/// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDataQuery.html>).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[expect(missing_docs, reason = "CloudWatch's own names")]
+pub struct Query {
+    pub id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expression: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metric_stat: Option<MetricStat>,
+    /// Seconds; of queries alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub period: Option<i32>,
+    pub return_data: bool,
 }
 
 /// A dashboard.
@@ -97,23 +160,34 @@ pub struct Dashboard {
     pub body: serde_json::Value,
 }
 
-/// What there should be for this host.
-pub fn desired(
-    settings: &Settings,
-    wishes: &Wishes,
-    identity: &Identity,
-    interfaces: &[Nic],
-    region: &str,
-) -> Desired {
-    let owner = owner(&identity.name);
-    let mut alarms = Vec::new();
-    for rule in ALARMS.iter().filter(|rule| settings.chosen.contains(rule.metric)) {
-        if !rule.per_interface() {
-            alarms.push(alarm(rule, settings, wishes, identity, None));
-            continue;
+/// What there should be.
+pub fn desired(settings: &Settings, wishes: &Wishes, subject: &Subject, region: &str) -> Desired {
+    let Subject { scope, identity, interfaces } = *subject;
+    let making = Making { settings, wishes, identity };
+    let mut owner = owner(&identity.name);
+    if scope == Scope::Fleet {
+        owner = fleet::name(settings, identity);
+    }
+    let rules = ALARMS.iter().filter(|rule| scope.has(rule) && settings.chosen.contains(rule.metric));
+    let mut alarms: Vec<Alarm> = Vec::new();
+    for rule in rules {
+        if scope == Scope::Fleet {
+            alarms.push(making.fleet_alarm(rule, &owner));
+        } else if rule.per_interface() {
+            let counts = |nic: &&Nic| nic.has_allowances || !rule.needs_allowances();
+            let nics = interfaces.iter().filter(counts);
+            alarms.extend(nics.map(|nic| making.alarm(rule, &owner, Some(&nic.name))));
+        } else {
+            alarms.push(making.alarm(rule, &owner, None));
         }
-        for nic in interfaces.iter().filter(|nic| nic.has_allowances || !rule.needs_allowances()) {
-            alarms.push(alarm(rule, settings, wishes, identity, Some(&nic.name)));
+    }
+    if wishes.anomaly_bands && scope == Scope::Instance {
+        for band in BANDS.iter().filter(|band| settings.chosen.contains(band.metric)) {
+            if band.per_interface() {
+                alarms.extend(interfaces.iter().map(|nic| making.unusual(band, &owner, Some(&nic.name))));
+            } else {
+                alarms.push(making.unusual(band, &owner, None));
+            }
         }
     }
     let mut tags = vec![(OWNER_TAG.to_owned(), owner.clone())];
@@ -122,52 +196,131 @@ pub fn desired(
     Desired { owner, alarms, tags, dashboard, groups: wishes.groups.clone() }
 }
 
-fn alarm(
-    rule: &AlarmRule,
-    settings: &Settings,
-    wishes: &Wishes,
-    identity: &Identity,
-    interface: Option<&str>,
-) -> Alarm {
-    // As the metrics have them, to the letter: other dimensions are another metric, which never has data.
-    let of_interface = interface.map(|name| Dimension { name: "interface".into(), value: name.to_owned() });
-    let mut dimensions: Vec<Dimension> = identity.dimensions.iter().cloned().chain(of_interface).collect();
-    dimensions.iter_mut().for_each(|dimension| dimension.value = dimension_value(&dimension.value));
-    dimensions.sort_by(|a, b| a.name.cmp(&b.name));
-    let period = settings.interval_seconds.max(LEAST_PERIOD).div_ceil(60) * 60;
-    let at = interface.map(|name| format!("-{name}")).unwrap_or_default();
-    let mut actions = wishes.actions.clone();
-    actions.sort();
-    actions.dedup();
-    Alarm {
-        alarm_name: format!("{}{}{at}", prefix(&identity.name), rule.kind),
-        alarm_description: rule.meaning.into(),
-        namespace: settings.namespace.clone(),
-        metric_name: rule.metric.into(),
-        dimensions,
-        statistic: rule.statistic.as_str().into(),
-        period: i32::try_from(period).unwrap_or(i32::MAX),
-        evaluation_periods: rule.periods.into(),
-        datapoints_to_alarm: rule.datapoints.into(),
-        threshold: rule.threshold,
-        comparison_operator: rule.comparison.as_str().into(),
-        treat_missing_data: rule.missing.as_str().into(),
-        actions_enabled: true,
-        alarm_actions: actions.clone(),
-        ok_actions: actions,
-        other: String::new(),
+/// What every alarm of a host or fleet is made from.
+struct Making<'a> {
+    settings: &'a Settings,
+    wishes: &'a Wishes,
+    identity: &'a Identity,
+}
+
+impl Making<'_> {
+    /// An alarm on one metric of this host.
+    fn alarm(&self, rule: &AlarmRule, owner: &str, interface: Option<&str>) -> Alarm {
+        let measure = Measure::Metric(self.metric(rule.metric, rule.statistic, interface));
+        self.of_rule(rule, full_name(owner, rule.kind, interface), measure)
+    }
+
+    /// An alarm on the metrics of all hosts: its contributors are those that breach.
+    fn fleet_alarm(&self, rule: &AlarmRule, owner: &str) -> Alarm {
+        let query = Query {
+            id: "q".into(),
+            expression: Some(fleet::query(rule, self.settings, self.identity)),
+            metric_stat: None,
+            period: Some(self.period()),
+            return_data: true,
+        };
+        let measure = Measure::Metrics { queries: vec![query], band: None };
+        let mut alarm = self.of_rule(rule, full_name(owner, rule.kind, None), measure);
+        let most = i32::try_from(fleet::HORIZON).unwrap_or(i32::MAX) / self.period();
+        alarm.evaluation_periods = alarm.evaluation_periods.min(most).max(1);
+        alarm.datapoints_to_alarm = alarm.datapoints_to_alarm.min(alarm.evaluation_periods);
+        alarm.alarm_description.push_str(" The alarm's contributors are the instances it is about.");
+        alarm
+    }
+
+    /// An alarm on what is not usual for this host.
+    fn unusual(&self, band: &Band, owner: &str, interface: Option<&str>) -> Alarm {
+        let metric = self.metric(band.metric, Statistic::Average, interface);
+        let query = |id: &str, expression, metric_stat| Query {
+            id: id.into(),
+            expression,
+            metric_stat,
+            period: None,
+            return_data: true,
+        };
+        let expression = format!("ANOMALY_DETECTION_BAND(m1, {BAND_WIDTH})");
+        let queries = vec![query("m1", None, Some(metric)), query("band", Some(expression), None)];
+        let measure = Measure::Metrics { queries, band: Some("band".into()) };
+        let rule = AlarmRule { kind: band.kind, metric: band.metric, meaning: band.meaning, ..UNUSUAL };
+        let alarm = self.of_rule(&rule, full_name(owner, band.kind, interface), measure);
+        Alarm {
+            threshold: None,
+            comparison_operator: "LessThanLowerOrGreaterThanUpperThreshold".into(),
+            ..alarm
+        }
+    }
+
+    fn of_rule(&self, rule: &AlarmRule, alarm_name: String, measure: Measure) -> Alarm {
+        let mut actions = self.wishes.actions.clone();
+        actions.sort();
+        actions.dedup();
+        Alarm {
+            alarm_name,
+            alarm_description: rule.meaning.into(),
+            measure,
+            evaluation_periods: rule.periods.into(),
+            datapoints_to_alarm: rule.datapoints.into(),
+            threshold: Some(rule.threshold),
+            comparison_operator: rule.comparison.as_str().into(),
+            treat_missing_data: rule.missing.as_str().into(),
+            actions_enabled: true,
+            alarm_actions: actions.clone(),
+            ok_actions: actions,
+            other: String::new(),
+        }
+    }
+
+    fn metric(&self, name: &str, statistic: Statistic, interface: Option<&str>) -> MetricStat {
+        // As the metrics have them, to the letter: other dimensions are another metric, which never has data.
+        let of_interface =
+            interface.map(|name| Dimension { name: "interface".into(), value: name.to_owned() });
+        let mut dimensions: Vec<Dimension> =
+            self.identity.dimensions.iter().cloned().chain(of_interface).collect();
+        dimensions.iter_mut().for_each(|dimension| dimension.value = dimension_value(&dimension.value));
+        dimensions.sort_by(|a, b| a.name.cmp(&b.name));
+        MetricStat {
+            namespace: self.settings.namespace.clone(),
+            metric_name: name.into(),
+            dimensions,
+            statistic: statistic.as_str().into(),
+            period: self.period(),
+        }
+    }
+
+    /// Seconds of an alarm's period.
+    fn period(&self) -> i32 {
+        let period = self.settings.interval_seconds.max(LEAST_PERIOD).div_ceil(60) * 60;
+        i32::try_from(period).unwrap_or(i32::MAX)
     }
 }
 
-/// What the names of this host's alarms begin with.
-pub fn prefix(host: &str) -> String {
-    format!("{PREFIX}{}-", owner(host))
+/// What is unusual in three periods of five.
+const UNUSUAL: AlarmRule = AlarmRule {
+    kind: "",
+    metric: "",
+    statistic: Statistic::Average,
+    comparison: Comparison::AtLeast,
+    threshold: 0.0,
+    datapoints: 3,
+    periods: 5,
+    missing: Missing::NotBreaching,
+    meaning: "",
+};
+
+fn full_name(owner: &str, kind: &str, interface: Option<&str>) -> String {
+    let at = interface.map(|name| format!("-{name}")).unwrap_or_default();
+    format!("{PREFIX}{owner}-{kind}{at}")
+}
+
+/// What the names of alarms of that owner begin with.
+pub fn prefix(owner: &str) -> String {
+    format!("{PREFIX}{owner}-")
 }
 
 /// The host's name as names and tags take it
 /// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_Tag.html>); one that had to be changed for that
 /// gets what tells it from others that look so too.
-fn owner(name: &str) -> String {
+pub(super) fn owner(name: &str) -> String {
     let allowed = |c: &char| c.is_ascii_alphanumeric() || "._-".contains(*c);
     if name.len() <= MOST_OF_NAME && name.chars().all(|c| allowed(&c)) {
         return name.to_owned();
@@ -177,6 +330,26 @@ fn owner(name: &str) -> String {
 }
 
 impl Alarm {
+    /// The metric that it looks at, if it is one.
+    pub fn metric(&self) -> Option<&MetricStat> {
+        match &self.measure {
+            Measure::Metric(metric) => Some(metric),
+            Measure::Metrics { .. } => None,
+        }
+    }
+
+    /// Metrics that it is paid for. What a fleet's query analyses depends on how many there are.
+    pub fn metrics(&self) -> u32 {
+        match &self.measure {
+            Measure::Metrics { band: Some(_), .. } => BAND_METRICS,
+            Measure::Metrics { queries, band: None } => {
+                let metrics = queries.iter().filter(|query| query.metric_stat.is_some()).count();
+                u32::try_from(metrics).unwrap_or(u32::MAX).max(1)
+            }
+            Measure::Metric(_) => 1,
+        }
+    }
+
     /// Tells this alarm from any other, and from itself after a person changed it.
     pub fn hash(&self) -> String {
         hash(&serde_json::to_string(self).unwrap_or_default())
@@ -191,6 +364,11 @@ impl Dashboard {
 }
 
 impl Desired {
+    /// What the names of its alarms begin with.
+    pub fn prefix(&self) -> String {
+        prefix(&self.owner)
+    }
+
     /// Changes when anything does that would be written.
     pub fn hash(&self) -> String {
         let alarms: String = self.alarms.iter().map(Alarm::hash).collect();

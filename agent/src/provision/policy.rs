@@ -16,6 +16,8 @@ pub enum Part {
     Provision,
     /// Both
     All,
+    /// Of who removes what silent hosts left (`provision gc`), beside that of provisioning; not for instances
+    Operator,
 }
 
 /// A set of regions with accounts of its own.
@@ -51,6 +53,8 @@ pub struct PolicyInput {
     pub alarm_prefix: String,
     /// What the names of dashboards begin with.
     pub dashboard_prefix: String,
+    /// The log group in which a fleet elects who provisions, and what begins the names of those streams; none where no fleet does.
+    pub elections: Option<(String, String)>,
     /// ARNs of the SNS topics that alarms may notify.
     pub actions: Vec<String>,
     /// Where the account is.
@@ -67,6 +71,7 @@ pub fn policy(config: &PolicyInput, part: Part) -> Value {
         Part::Runtime => config.runtime(),
         Part::Provision => config.provision(),
         Part::All => [config.runtime(), config.provision()].concat(),
+        Part::Operator => vec![PolicyInput::operator()],
     };
     json!({ "Version": "2012-10-17", "Statement": statements })
 }
@@ -121,10 +126,9 @@ impl PolicyInput {
         let partition = self.partition.name();
         let alarms =
             format!("arn:{partition}:cloudwatch:{region}:{account}:alarm:{}*", literal(&self.alarm_prefix));
-        // Dashboards are of no region.
         let dashboards =
             format!("arn:{partition}:cloudwatch::{account}:dashboard/{}*", literal(&self.dashboard_prefix));
-        vec![
+        let mut statements = vec![
             json!({
                 "Sid": "PutAlarms",
                 "Effect": "Allow",
@@ -154,13 +158,41 @@ impl PolicyInput {
                 "Action": "cloudwatch:DescribeAlarms",
                 "Resource": "*",
             }),
+            // Dashboards are of no region.
             json!({
                 "Sid": "ManageDashboards",
                 "Effect": "Allow",
                 "Action": ["cloudwatch:GetDashboard", "cloudwatch:PutDashboard", "cloudwatch:DeleteDashboards"],
                 "Resource": dashboards,
             }),
-        ]
+        ];
+        if let Some((group, streams)) = &self.elections {
+            // Creating and writing streams is the agent's in any case.
+            statements.push(json!({
+                "Sid": "ElectInFleet",
+                "Effect": "Allow",
+                "Action": ["logs:GetLogEvents", "logs:DeleteLogStream"],
+                "Resource": self.log_group(group, &format!(":log-stream:{}*", literal(streams))),
+            }));
+            // Takes the group, whatever prefix of streams is asked for.
+            statements.push(json!({
+                "Sid": "ListElections",
+                "Effect": "Allow",
+                "Action": "logs:DescribeLogStreams",
+                "Resource": [self.log_group(group, ""), self.log_group(group, ":*")],
+            }));
+        }
+        statements
+    }
+
+    /// Reads whether hosts still send; takes no kind of resource and no condition on the namespace.
+    fn operator() -> Value {
+        json!({
+            "Sid": "ReadHeartbeats",
+            "Effect": "Allow",
+            "Action": "cloudwatch:GetMetricData",
+            "Resource": "*",
+        })
     }
 
     /// An alarm can stop and terminate instances; ours may only notify.
@@ -201,6 +233,7 @@ fn literal(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::provision::PREFIX;
+    use crate::provision::election::STREAMS;
 
     /// Of a managed policy, white space not counted:
     /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>.
@@ -213,6 +246,7 @@ mod tests {
             log_groups: vec!["/vpcwatch/samples".into(), "/vpcwatch/findings".into()],
             alarm_prefix: PREFIX.into(),
             dashboard_prefix: PREFIX.into(),
+            elections: Some(("/vpcwatch/findings".into(), STREAMS.into())),
             actions: Vec::new(),
             partition: Partition::Aws,
             region: "*".into(),

@@ -1,0 +1,158 @@
+//! Which instance of a fleet makes its alarms: the one that creates a log stream that nobody created before. Its name is made of what
+//! there should be and of the date, so that each change, and each day, is done once. Who did it says so in the stream.
+//!
+//! `CreateLogStream` is the vote, for it fails when the stream is there
+//! (<https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogStream.html>); the stream lies in the group of
+//! findings, where instances create streams anyway.
+
+use aws_sdk_cloudwatchlogs::types::InputLogEvent;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::apply::patiently;
+use crate::aws::{Connection, Failure, classify};
+
+const CREATE: &str = "logs:CreateLogStream";
+const CREATE_GROUP: &str = "logs:CreateLogGroup";
+const WRITE: &str = "logs:PutLogEvents";
+const READ: &str = "logs:GetLogEvents";
+const LIST: &str = "logs:DescribeLogStreams";
+const DELETE: &str = "logs:DeleteLogStream";
+
+/// What begins the names of all such streams.
+pub const STREAMS: &str = "vpcwatch-provision/";
+/// What an instance writes when everything is there.
+const DONE: &str = "done";
+
+/// Where the votes of a fleet are.
+#[derive(Debug, Clone, Copy)]
+pub struct Election<'a> {
+    /// The connection.
+    pub connection: &'a Connection,
+    /// The log group.
+    pub group: &'a str,
+    /// The fleet's name.
+    pub fleet: &'a str,
+}
+
+impl Election<'_> {
+    /// The stream of that plan on that day (UTC).
+    pub fn stream(&self, hash: &str, now: Timestamp) -> String {
+        format!("{}{}/{hash}", self.streams(), day(now))
+    }
+
+    fn streams(&self) -> String {
+        format!("{STREAMS}{}/", self.fleet)
+    }
+
+    /// Whether this instance is to do it: false when another came first.
+    pub async fn stand(&self, stream: &str) -> Result<bool, Failure> {
+        match self.create(stream).await {
+            Err(Failure::Missing { .. }) => {
+                let group = patiently(|| async {
+                    let created =
+                        self.connection.logs().create_log_group().log_group_name(self.group).send().await;
+                    created.map(|_| ()).map_err(|error| classify(&error, CREATE_GROUP))
+                });
+                match group.await {
+                    Ok(()) | Err(Failure::Exists) => {}
+                    Err(failure) => return Err(failure),
+                }
+                elected(self.create(stream).await)
+            }
+            created => elected(created),
+        }
+    }
+
+    async fn create(&self, stream: &str) -> Result<(), Failure> {
+        let created = patiently(|| async {
+            let create = self.connection.logs().create_log_stream().log_group_name(self.group);
+            let created = create.log_stream_name(stream).send().await;
+            created.map(|_| ()).map_err(|error| classify(&error, CREATE))
+        });
+        created.await
+    }
+
+    /// Whether somebody has said that everything is there.
+    pub async fn is_done(&self, stream: &str) -> Result<bool, Failure> {
+        let read = patiently(|| async {
+            let read = self.connection.logs().get_log_events().log_group_name(self.group);
+            let read = read.log_stream_name(stream).start_from_head(true).limit(1).send().await;
+            read.map(|answer| !answer.events().is_empty()).map_err(|error| classify(&error, READ))
+        });
+        match read.await {
+            // Somebody deleted it: the next vote tells.
+            Err(Failure::Missing { .. }) => Ok(false),
+            other => other,
+        }
+    }
+
+    /// Says that everything is there, and takes away what earlier days left.
+    pub async fn done(&self, stream: &str, now: Timestamp) -> Result<(), Failure> {
+        let said = patiently(|| async {
+            let event = InputLogEvent::builder().message(DONE).timestamp(now.as_millisecond());
+            let event = event.build().map_err(|error| Failure::again(error.to_string()))?;
+            let put = self.connection.logs().put_log_events().log_group_name(self.group);
+            let put = put.log_stream_name(stream).log_events(event).send().await;
+            put.map(|_| ()).map_err(|error| classify(&error, WRITE))
+        });
+        said.await?;
+        let yesterday = now.checked_sub(jiff::SignedDuration::from_hours(24)).unwrap_or(now);
+        let recent = [day(now), day(yesterday)].map(|day| format!("{}{day}/", self.streams()));
+        self.remove(|stream| !recent.iter().any(|recent| stream.starts_with(recent))).await.map(|_| ())
+    }
+
+    /// Deletes this fleet's streams.
+    pub async fn clear(&self) -> Result<usize, Failure> {
+        self.remove(|_| true).await
+    }
+
+    async fn remove(&self, which: impl Fn(&str) -> bool) -> Result<usize, Failure> {
+        let streams = self.streams();
+        let mut found: Vec<String> = Vec::new();
+        let mut next: Option<String> = None;
+        loop {
+            let page = patiently(|| async {
+                let list = self.connection.logs().describe_log_streams().log_group_name(self.group);
+                let list = list.log_stream_name_prefix(&streams).set_next_token(next.clone()).send().await;
+                list.map_err(|error| classify(&error, LIST))
+            });
+            let page = match page.await {
+                Err(Failure::Missing { .. }) => break,
+                page => page?,
+            };
+            next = page.next_token().map(str::to_owned);
+            let names =
+                page.log_streams.unwrap_or_default().into_iter().filter_map(|stream| stream.log_stream_name);
+            found.extend(names.filter(|name| which(name)));
+            if next.is_none() {
+                break;
+            }
+        }
+        for stream in &found {
+            let deleted = patiently(|| async {
+                let delete = self.connection.logs().delete_log_stream().log_group_name(self.group);
+                let deleted = delete.log_stream_name(stream).send().await;
+                deleted.map(|_| ()).map_err(|error| classify(&error, DELETE))
+            });
+            match deleted.await {
+                // Another was faster.
+                Ok(()) | Err(Failure::Missing { .. }) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(found.len())
+    }
+}
+
+fn elected(created: Result<(), Failure>) -> Result<bool, Failure> {
+    match created {
+        Ok(()) => Ok(true),
+        Err(Failure::Exists) => Ok(false),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn day(time: Timestamp) -> String {
+    time.to_zoned(TimeZone::UTC).date().to_string()
+}
