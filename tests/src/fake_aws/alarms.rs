@@ -4,8 +4,7 @@
 //! `API_DescribeAlarms.html`, `API_DeleteAlarms.html`, `API_SetAlarmState.html`, `API_TagResource.html`,
 //! `API_UntagResource.html` and `API_ListTagsForResource.html` beside it. The pages have no code for most flaws of an
 //! alarm; users report `ValidationError`. Its messages are the service's own for regions, partitions and
-//! `DatapointsToAlarm`, where users have reported them. Unknown here, and refused: alarms on more than one metric, actions
-//! other than of SNS.
+//! `DatapointsToAlarm`, where users have reported them. Unknown here, and refused: actions other than of SNS.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +13,7 @@ use jiff::Timestamp;
 
 use super::cbor::{self, Map, malformed};
 use super::protocol::{ACCOUNT, Refusal};
+use super::queries::{self, StoredQuery};
 
 /// An account's quota in a region when nobody has asked for more.
 const USUAL_LIMIT: usize = 5_000;
@@ -41,6 +41,8 @@ const COMPARISONS: [&str; 4] = [
     "LessThanThreshold",
     "LessThanOrEqualToThreshold",
 ];
+const COMPARISONS_OF_BANDS: [&str; 3] =
+    ["LessThanLowerOrGreaterThanUpperThreshold", "LessThanLowerThreshold", "GreaterThanUpperThreshold"];
 const STATES: [&str; 3] = ["OK", "ALARM", "INSUFFICIENT_DATA"];
 const TOKEN: &str = "after/";
 
@@ -61,9 +63,9 @@ pub struct StoredAlarm {
     pub alarm_actions: Vec<String>,
     /// `InsufficientDataActions`.
     pub insufficient_data_actions: Vec<String>,
-    /// `MetricName`.
+    /// `MetricName`, empty where there are queries.
     pub metric_name: String,
-    /// `Namespace`.
+    /// `Namespace`, empty where there are queries.
     pub namespace: String,
     /// `Statistic`; if none, there is an extended one.
     pub statistic: Option<String>,
@@ -71,16 +73,20 @@ pub struct StoredAlarm {
     pub extended_statistic: Option<String>,
     /// Names and values, by name.
     pub dimensions: Vec<(String, String)>,
-    /// `Period` in seconds.
+    /// `Period` in seconds, 0 where there are queries.
     pub period: i64,
+    /// `Metrics`: what it looks at in place of one metric.
+    pub queries: Vec<StoredQuery>,
+    /// `ThresholdMetricId`, if given.
+    pub threshold_metric_id: Option<String>,
     /// `Unit`, if given.
     pub unit: Option<String>,
     /// `EvaluationPeriods`.
     pub evaluation_periods: i64,
     /// `DatapointsToAlarm`, if given.
     pub datapoints_to_alarm: Option<i64>,
-    /// `Threshold`.
-    pub threshold: f64,
+    /// `Threshold`, none where a band stands for it.
+    pub threshold: Option<f64>,
     /// `ComparisonOperator`.
     pub comparison_operator: String,
     /// `TreatMissingData`, if given.
@@ -104,6 +110,9 @@ pub struct StoredAlarm {
 impl StoredAlarm {
     fn described(&self) -> Cbor {
         let text = |text: Option<&str>| text.map(Cbor::from);
+        let is_of_metric = self.queries.is_empty();
+        let of_metric = |text: &'_ str| is_of_metric.then(|| text.to_owned());
+        let queries = self.queries.iter().map(StoredQuery::described).collect();
         cbor::map([
             ("AlarmName", Some(self.name.as_str().into())),
             ("AlarmArn", Some(self.arn.as_str().into())),
@@ -118,16 +127,18 @@ impl StoredAlarm {
             ("StateReasonData", text(self.state_reason_data.as_deref())),
             ("StateUpdatedTimestamp", Some(cbor::time(self.state_updated))),
             ("StateTransitionedTimestamp", Some(cbor::time(self.state_updated))),
-            ("MetricName", Some(self.metric_name.as_str().into())),
-            ("Namespace", Some(self.namespace.as_str().into())),
+            ("MetricName", of_metric(&self.metric_name).map(Cbor::from)),
+            ("Namespace", of_metric(&self.namespace).map(Cbor::from)),
             ("Statistic", text(self.statistic.as_deref())),
             ("ExtendedStatistic", text(self.extended_statistic.as_deref())),
             ("Dimensions", Some(cbor::pairs(&self.dimensions, "Name", "Value"))),
-            ("Period", Some(self.period.into())),
+            ("Period", is_of_metric.then(|| self.period.into())),
+            ("Metrics", (!is_of_metric).then_some(Cbor::Array(queries))),
+            ("ThresholdMetricId", text(self.threshold_metric_id.as_deref())),
             ("Unit", text(self.unit.as_deref())),
             ("EvaluationPeriods", Some(self.evaluation_periods.into())),
             ("DatapointsToAlarm", self.datapoints_to_alarm.map(Cbor::from)),
-            ("Threshold", Some(self.threshold.into())),
+            ("Threshold", self.threshold.map(Cbor::from)),
             ("ComparisonOperator", Some(self.comparison_operator.as_str().into())),
             ("TreatMissingData", text(self.treat_missing_data.as_deref())),
             ("EvaluateLowSampleCountPercentile", text(self.evaluate_low_sample_count_percentile.as_deref())),
@@ -310,26 +321,50 @@ fn alarm(members: &mut Map, region: &str) -> Result<StoredAlarm, Refusal> {
     }
     let description = members.text("AlarmDescription")?;
     length(description.as_deref().unwrap_or_default(), "alarmDescription", 0, LONGEST_DESCRIPTION)?;
-    let metric_name = required(members, "MetricName")?;
-    length(&metric_name, "metricName", 1, LONGEST_NAME)?;
-    let namespace = required(members, "Namespace")?;
-    length(&namespace, "namespace", 1, LONGEST_NAME)?;
-    if namespace.starts_with(':') {
-        return Err(constraint(
-            &namespace,
-            "namespace",
-            "Member must satisfy regular expression pattern: [^:].*",
-        ));
+    let threshold_metric_id = members.text("ThresholdMetricId")?;
+    let is_of_metric = !members.has("Metrics");
+    let (mut metric_name, mut namespace) = (String::new(), String::new());
+    let (mut statistic, mut extended_statistic) = (None, None);
+    let mut queries = Vec::new();
+    if is_of_metric {
+        metric_name = required(members, "MetricName")?;
+        length(&metric_name, "metricName", 1, LONGEST_NAME)?;
+        namespace = required(members, "Namespace")?;
+        length(&namespace, "namespace", 1, LONGEST_NAME)?;
+        if namespace.starts_with(':') {
+            let rule = "Member must satisfy regular expression pattern: [^:].*";
+            return Err(constraint(&namespace, "namespace", rule));
+        }
+        (statistic, extended_statistic) = self::statistic(members)?;
+    } else {
+        const OF_METRIC: [&str; 7] =
+            ["MetricName", "Namespace", "Dimensions", "Period", "Unit", "Statistic", "ExtendedStatistic"];
+        if let Some(member) = OF_METRIC.into_iter().find(|member| members.has(member)) {
+            return Err(flawed(&format!("{member} must not be given beside Metrics")));
+        }
+        queries = queries::of_alarm(members, threshold_metric_id.as_deref())?;
     }
-    let (statistic, extended_statistic) = statistic(members)?;
-    let (period, evaluation_periods, datapoints_to_alarm) = window(members)?;
-    let threshold = members.take("Threshold").ok_or_else(|| missing("Threshold"))?;
-    let threshold = cbor::number(&threshold).ok_or_else(|| malformed("Threshold is not a number"))?;
-    if !threshold.is_finite() {
-        return Err(flawed("Threshold must be a number"));
-    }
+    let of_queries = || queries.iter().find_map(|query| query.period.or(Some(query.stat.as_ref()?.period)));
+    let period_of_queries = of_queries();
+    let (period, evaluation_periods, datapoints_to_alarm) = window(members, period_of_queries)?;
+    let period = if is_of_metric { period } else { 0 };
     let comparison_operator = required(members, "ComparisonOperator")?;
-    one_of(&comparison_operator, "comparisonOperator", &COMPARISONS)?;
+    let threshold = members.take("Threshold");
+    let threshold = if threshold_metric_id.is_some() {
+        one_of(&comparison_operator, "comparisonOperator", &COMPARISONS_OF_BANDS)?;
+        if threshold.is_some() {
+            return Err(flawed("Threshold must not be given beside ThresholdMetricId"));
+        }
+        None
+    } else {
+        one_of(&comparison_operator, "comparisonOperator", &COMPARISONS)?;
+        let threshold = threshold.ok_or_else(|| missing("Threshold"))?;
+        let threshold = cbor::number(&threshold).ok_or_else(|| malformed("Threshold is not a number"))?;
+        if !threshold.is_finite() {
+            return Err(flawed("Threshold must be a number"));
+        }
+        Some(threshold)
+    };
     let treat_missing_data = members.text("TreatMissingData")?;
     if let Some(treat) = &treat_missing_data {
         one_of(treat, "treatMissingData", &["breaching", "notBreaching", "ignore", "missing"])?;
@@ -359,6 +394,8 @@ fn alarm(members: &mut Map, region: &str) -> Result<StoredAlarm, Refusal> {
         extended_statistic,
         dimensions: dimensions(members)?,
         period,
+        queries,
+        threshold_metric_id,
         unit,
         evaluation_periods,
         datapoints_to_alarm,
@@ -405,8 +442,8 @@ fn is_extended(text: &str) -> bool {
 
 /// `Period`, `EvaluationPeriods` and `DatapointsToAlarm`. "An alarm's total current evaluation period can be no longer
 /// than seven days"; "for alarms with a period of less than one hour", no longer than one day.
-fn window(members: &mut Map) -> Result<(i64, i64, Option<i64>), Refusal> {
-    let period = members.integer("Period")?.ok_or_else(|| missing("Period"))?;
+fn window(members: &mut Map, of_queries: Option<i64>) -> Result<(i64, i64, Option<i64>), Refusal> {
+    let period = members.integer("Period")?.or(of_queries).ok_or_else(|| missing("Period"))?;
     if ![10, 20, 30].contains(&period) && (period < 60 || period % 60 != 0) {
         return Err(flawed("Period must be 10, 20, 30 or a multiple of 60"));
     }
@@ -577,7 +614,7 @@ fn missing(name: &str) -> Refusal {
     flawed(&format!("The parameter {name} is required."))
 }
 
-fn flawed(message: &str) -> Refusal {
+pub(super) fn flawed(message: &str) -> Refusal {
     Refusal::violation("ValidationError", message)
 }
 
@@ -585,13 +622,13 @@ fn bad_tag(message: &str) -> Refusal {
     Refusal::violation("InvalidParameterValue", message)
 }
 
-fn constraint(value: &str, member: &str, rule: &str) -> Refusal {
+pub(super) fn constraint(value: &str, member: &str, rule: &str) -> Refusal {
     flawed(&format!(
         "1 validation error detected: Value '{value}' at '{member}' failed to satisfy constraint: {rule}"
     ))
 }
 
-fn one_of(value: &str, member: &str, allowed: &[&str]) -> Result<(), Refusal> {
+pub(super) fn one_of(value: &str, member: &str, allowed: &[&str]) -> Result<(), Refusal> {
     if allowed.contains(&value) {
         return Ok(());
     }
@@ -600,7 +637,7 @@ fn one_of(value: &str, member: &str, allowed: &[&str]) -> Result<(), Refusal> {
 }
 
 /// Refuses what is shorter or longer than allowed, in characters.
-fn length(value: &str, member: &str, shortest: usize, longest: usize) -> Result<(), Refusal> {
+pub(super) fn length(value: &str, member: &str, shortest: usize, longest: usize) -> Result<(), Refusal> {
     let length = value.chars().count();
     if length < shortest {
         let rule = format!("Member must have length greater than or equal to {shortest}");

@@ -1,8 +1,8 @@
 //! The operations of CloudWatch Logs that an agent needs.
 //!
 //! Limits: <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html>, with
-//! `API_CreateLogGroup.html`, `API_CreateLogStream.html`, `API_PutRetentionPolicy.html` and
-//! `API_RejectedLogEventsInfo.html` beside it.
+//! `API_CreateLogGroup.html`, `API_CreateLogStream.html`, `API_PutRetentionPolicy.html`,
+//! `API_RejectedLogEventsInfo.html`, `API_GetLogEvents.html`, `API_DescribeLogStreams.html` and `API_DeleteLogStream.html` beside it.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +15,8 @@ use super::protocol::Refusal;
 const MOST_BYTES: usize = 1_048_576;
 const BYTES_PER_EVENT: usize = 26;
 const MOST_EVENTS: usize = 10_000;
+/// Of one answer of `DescribeLogStreams`.
+const MOST_STREAMS: usize = 50;
 /// "no larger than 1 MB"; the page does not say whether that counts the 26 bytes. Here it does, as it did in the errors
 /// of the time when the limit was 256 KB.
 const LARGEST_EVENT: usize = 1_048_576;
@@ -64,6 +66,9 @@ pub(super) enum Change {
     Stream { group: String, stream: String },
     Retention { group: String, days: i64 },
     Events { group: String, stream: String, events: Vec<StoredEvent> },
+    Read { group: String, stream: String, most: usize },
+    List { group: String, prefix: String, most: usize, after: Option<String> },
+    DeleteStream { group: String, stream: String },
 }
 
 impl Input {
@@ -113,8 +118,30 @@ impl Input {
                 let stream = self.stream()?;
                 Change::Events { group, stream, events: self.events(request)? }
             }
+            "GetLogEvents" => {
+                if self.0.get("startFromHead").and_then(Value::as_bool) != Some(true) {
+                    return Err(malformed("the fake reads from the head alone"));
+                }
+                Change::Read { group, stream: self.stream()?, most: self.most("limit", MOST_EVENTS)? }
+            }
+            "DescribeLogStreams" => Change::List {
+                group,
+                prefix: self.text("logStreamNamePrefix").to_owned(),
+                most: self.most("limit", MOST_STREAMS)?,
+                after: self.0.get("nextToken").and_then(Value::as_str).map(str::to_owned),
+            },
+            "DeleteLogStream" => Change::DeleteStream { group, stream: self.stream()? },
             _ => return Err(Refusal::violation("UnknownOperationException", "no such operation")),
         })
+    }
+
+    /// How many are asked for at most.
+    fn most(&self, member: &str, most: usize) -> Result<usize, Refusal> {
+        let Some(asked) = self.0.get(member).filter(|asked| !asked.is_null()) else { return Ok(most) };
+        let number = asked.as_u64().and_then(|number| usize::try_from(number).ok());
+        let number = number.filter(|number| (1..=most).contains(number));
+        let rule = format!("Member must be from 1 to {most}");
+        number.ok_or_else(|| constraint(&asked.to_string(), member, &rule))
     }
 
     fn group(&self) -> Result<String, Refusal> {
@@ -229,7 +256,38 @@ pub(super) fn apply(
             }
             Ok(Applied { output: Some(output), accepted: count, rejected, bytes })
         }
+        Change::Read { group, stream, most } => {
+            let stream = find(groups, &group)?.streams.get(&stream).ok_or_else(|| absent("stream"))?;
+            let events = stream.events.iter().take(most);
+            let events = events.map(|e| json!({ "timestamp": e.timestamp_ms, "message": e.message }));
+            let output = json!({ "events": events.collect::<Vec<Value>>() });
+            Ok(Applied { output: Some(output), ..Applied::default() })
+        }
+        Change::List { group, prefix, most, after } => {
+            let streams = &find(groups, &group)?.streams;
+            let output = list(streams, &prefix, most, after.as_deref());
+            Ok(Applied { output: Some(output), ..Applied::default() })
+        }
+        Change::DeleteStream { group, stream } => {
+            let removed = find(groups, &group)?.streams.remove(&stream);
+            removed.map(|_| Applied::default()).ok_or_else(|| absent("stream"))
+        }
     }
+}
+
+/// Streams in the order of their names, after the one that the token names.
+fn list(streams: &BTreeMap<String, Stream>, prefix: &str, most: usize, after: Option<&str>) -> Value {
+    let mut found = streams
+        .iter()
+        .filter(|(name, _)| name.starts_with(prefix) && after.is_none_or(|after| name.as_str() > after));
+    let page: Vec<Value> =
+        found.by_ref().take(most).map(|(name, _)| json!({ "logStreamName": name })).collect();
+    let token = page.last().filter(|_| found.next().is_some()).map(|last| last["logStreamName"].clone());
+    let mut output = json!({ "logStreams": page });
+    if let (Some(token), Some(output)) = (token, output.as_object_mut()) {
+        output.insert("nextToken".into(), token);
+    }
+    output
 }
 
 /// What came of a request.

@@ -11,6 +11,7 @@ mod faults;
 mod logs;
 mod metrics;
 mod protocol;
+mod queries;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard};
@@ -24,6 +25,7 @@ pub use alarms::StoredAlarm;
 pub use faults::{Fault, Kind, Poison, Throttle, Times};
 pub use logs::StoredEvent;
 pub use metrics::{Statistics, StoredDatum};
+pub use queries::{StoredQuery, StoredStat};
 
 use crate::http::{Answer, Call, Delivery, Site, Stand, lock};
 use faults::Faults;
@@ -42,7 +44,7 @@ const QUOTAS: [(&str, usize); 5] = [
 
 /// The same of operations by which alarms and dashboards are set up; these have not been compared with the page. Who calls
 /// them shares the quota with all others of the account, and cannot know how much is left: to exceed it is no violation.
-const QUOTAS_OF_PROVISIONING: [(&str, usize); 11] = [
+const QUOTAS_OF_PROVISIONING: [(&str, usize); 15] = [
     ("PutMetricAlarm", 3),
     ("DescribeAlarms", 9),
     ("DeleteAlarms", 3),
@@ -54,6 +56,10 @@ const QUOTAS_OF_PROVISIONING: [(&str, usize); 11] = [
     ("GetDashboard", 10),
     ("DeleteDashboards", 10),
     ("ListDashboards", 10),
+    ("GetMetricData", 50),
+    ("GetLogEvents", 25),
+    ("DescribeLogStreams", 25),
+    ("DeleteLogStream", 15),
 ];
 
 /// In [`FakeAws::count_only`], requests and violations beyond the last so many are forgotten.
@@ -361,6 +367,7 @@ enum Body {
 
 /// A body that has no flaw.
 enum Judged {
+    Data(queries::Wanted),
     Metrics(Vec<StoredDatum>),
     Logs(logs::Change),
     Alarms(alarms::Call),
@@ -565,6 +572,7 @@ impl Inner {
                 }
                 Ok(Service::Metrics.success(None))
             }
+            Judged::Data(wanted) => Ok(Service::cbor(200, &queries::apply(&wanted, &self.metrics))),
             Judged::Alarms(call) => Ok(Service::cbor(200, &self.alarms.apply(call, now)?)),
             Judged::Dashboards(call) => {
                 Ok(Service::cbor(200, &dashboards::apply(call, &mut self.dashboards, now)?))
@@ -614,6 +622,9 @@ impl Body {
         match self {
             Body::Metrics(batch) => Ok(Judged::Metrics(batch.judge(request, now)?)),
             Body::Logs(input) => Ok(Judged::Logs(input.judge(operation, request)?)),
+            Body::Provisioning(members) if operation == "GetMetricData" => {
+                Ok(Judged::Data(queries::judge(members)?))
+            }
             Body::Provisioning(members) if dashboards::OPERATIONS.contains(&operation) => {
                 Ok(Judged::Dashboards(dashboards::judge(operation, members)?))
             }

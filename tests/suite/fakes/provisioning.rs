@@ -293,9 +293,9 @@ fn each_rule_of_an_alarm_refuses_it() {
         assert!(message.contains(part), "{n}, {part}: {message}");
         assert_eq!(bench.fake.violations().len(), n + 1);
     }
-    let unknown = alarm().metrics(MetricDataQuery::builder().id("m").build());
-    let error = bench.runtime.block_on(unknown.send()).unwrap_err();
-    assert_eq!(refusal(&error).1, "UnsupportedOperation");
+    let both = alarm().metrics(MetricDataQuery::builder().id("m").expression("SELECT 1").build());
+    let error = bench.runtime.block_on(both.send()).unwrap_err();
+    assert!(refusal(&error).2.contains("beside Metrics"), "{error:?}");
     assert_eq!(bench.fake.alarms(), []);
 
     put(&bench, least(&bench, &"n".repeat(255)).alarm_description("d".repeat(1_024)).datapoints_to_alarm(3));
@@ -352,7 +352,7 @@ fn one_operation_can_be_denied() {
 fn a_person_changes_and_removes_what_there_is() {
     let bench = bench();
     put(&bench, least(&bench, "a"));
-    assert!(bench.fake.put_alarm_as_person("a", |alarm| alarm.threshold = 9.0));
+    assert!(bench.fake.put_alarm_as_person("a", |alarm| alarm.threshold = Some(9.0)));
     assert_eq!(described(&bench, "a").threshold(), Some(9.0));
     assert!(bench.fake.remove_alarm("a") && !bench.fake.remove_alarm("a"));
     assert!(!bench.fake.put_alarm_as_person("a", |_| ()));
