@@ -38,6 +38,8 @@ pub struct Instance {
     pub account: String,
     /// Its tags, if the instance shows them in its metadata at all.
     pub tags: Option<BTreeMap<String, String>>,
+    /// What its Auto Scaling group wants of it; none where it is of no group.
+    pub lifecycle_state: Option<String>,
     /// The role, if one is attached.
     pub role: Option<String>,
     /// How long credentials last from when they are asked for. Negative: they are past when they come.
@@ -58,6 +60,7 @@ impl Default for Instance {
             region: "eu-west-3".into(),
             account: "123456789012".into(),
             tags: Some(tags.map(|(key, value)| (key.into(), value.into())).into()),
+            lifecycle_state: Some("InService".into()),
             role: Some("vpcwatch".into()),
             credentials_last: SignedDuration::from_hours(6),
             delay: Duration::ZERO,
@@ -241,7 +244,7 @@ impl Inner {
             "placement/region" => Some(instance.region.clone()),
             "placement/availability-zone" => Some(instance.zone()),
             "services/partition" => Some("aws".into()),
-            "autoscaling/target-lifecycle-state" => Some("InService".into()),
+            "autoscaling/target-lifecycle-state" => instance.lifecycle_state.clone(),
             _ => None,
         }
     }

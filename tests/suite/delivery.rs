@@ -54,7 +54,7 @@ impl Program {
         Program { child }
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
@@ -81,7 +81,12 @@ impl Program {
 }
 
 /// The agent over a fixture, publishing each second, with its state and status in `folder`.
-fn agent(aws: &FakeAws, folder: &Path, environment: &[(&'static str, String)], more: &[&str]) -> Program {
+pub(crate) fn agent(
+    aws: &FakeAws,
+    folder: &Path,
+    environment: &[(&'static str, String)],
+    more: &[&str],
+) -> Program {
     let mut command = Command::new(PATH);
     command.args(["run", "--set", "publish.interval=1s", "--root"]).arg(fixture("kernel-6.18"));
     for (key, value) in [("state.folder", folder.to_path_buf()), ("status.file", folder.join("status.json"))]
@@ -105,7 +110,7 @@ fn heartbeats(aws: &FakeAws) -> Vec<StoredDatum> {
 }
 
 #[track_caller]
-fn wait_for(aws: &FakeAws, what: &str, until: impl Fn(&FakeAws) -> bool) {
+pub(crate) fn wait_for(aws: &FakeAws, what: &str, until: impl Fn(&FakeAws) -> bool) {
     aws.wait_for(what, PATIENCE, until).unwrap();
 }
 

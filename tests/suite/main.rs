@@ -14,6 +14,7 @@ mod configuration;
 mod delivery;
 mod documents;
 mod fakes;
+mod fleet;
 mod floods;
 mod guest;
 mod invariants;

@@ -41,8 +41,9 @@ const AGAIN: (Duration, Duration) = (Duration::from_mins(1), Duration::from_hour
 /// The key of what was done last, in the state file.
 const MARK: &str = "provision";
 
-/// Spread of a fleet's first look: ten thousand that boot together vote at the rate that the account allows, fifty a second.
-const FLEET_SPREAD: Duration = Duration::from_mins(3);
+/// Spread of a fleet's first look, in publishing intervals, and seconds at most: ten thousand that boot together vote at the rate that
+/// the account allows, fifty a second.
+const FLEET_SPREAD: (u32, u32) = (3, 180);
 /// How long whom a fleet elected has; afterwards whoever finds nothing done does it too. The looks are spread over as long.
 const TERM: Duration = Duration::from_mins(10);
 /// What taking this host's alarms away may take, at the end of an instance.
@@ -145,10 +146,10 @@ impl Provision {
                     match cleared {
                         Ok(0) => {}
                         Ok(streams) => {
-                            report.done.push(format!("deleted {streams} log streams of elections"))
+                            report.done.push(format!("deleted {streams} log streams of elections"));
                         }
                         Err(failure) => {
-                            report.failed.push(format!("log streams of elections: {}", failure.why()))
+                            report.failed.push(format!("log streams of elections: {}", failure.why()));
                         }
                     }
                 }
@@ -318,9 +319,10 @@ impl Outlet {
             None => scope_by_group(&self.aws, self.on_ec2).await.map_err(|error| error.to_string())?,
         };
         if std::mem::take(spread) {
-            let least = config.settings.interval_seconds.min(SPREAD);
-            let most = if scope == Scope::Fleet { FLEET_SPREAD } else { Duration::from_secs(least.into()) };
-            sleep(most.mul_f64(fastrand::f64())).await;
+            let interval = config.settings.interval_seconds;
+            let (intervals, most) = if scope == Scope::Fleet { FLEET_SPREAD } else { (1, SPREAD) };
+            let seconds = interval.saturating_mul(intervals).min(most);
+            sleep(Duration::from_secs(seconds.into()).mul_f64(fastrand::f64())).await;
         }
         let connection = link.connection();
         let region = connection.region().ok_or("no region: set aws.region or AWS_REGION")?;
@@ -339,16 +341,16 @@ impl Outlet {
         }
         if let Some(last) = last.filter(|last| last.owner != desired.owner && scope != Scope::Instance) {
             let own = Subject { scope: Scope::None, ..subject };
-            self.take_away(&connection, config, &own, &last.owner, region).await?;
+            self.take_away(&connection, config, &own, Some(&last.owner), region).await?;
         }
-        if scope != Scope::Fleet {
-            *vote = None;
-        } else {
+        if scope == Scope::Fleet {
             let election = election(config, &connection, &desired);
             let stream = election.stream(&hash, now);
             if let Some(wait) = waits_for_another(&election, stream, vote).await? {
                 return Ok(wait);
             }
+        } else {
+            *vote = None;
         }
         if vote.as_ref().is_none_or(|vote| vote.look_at.is_none()) {
             self.make(config, &connection, &desired).await?;
@@ -393,11 +395,11 @@ impl Outlet {
         connection: &Connection,
         config: &Config,
         own: &Subject<'_>,
-        last_owner: &str,
+        last_owner: Option<&str>,
         region: &str,
     ) -> Result<(), String> {
         let desired = desired(&config.settings, &Wishes::default(), own, region);
-        if desired.owner != last_owner {
+        if last_owner.is_some_and(|last| last != desired.owner) {
             return Ok(());
         }
         let (plan, arns) =
@@ -417,12 +419,13 @@ impl Outlet {
             let state = who::lifecycle_state(self.aws.metadata()).await.map_err(|error| error.to_string())?;
             let connection = link.connection();
             let last = last_done(store).await?;
-            let (Some(TERMINATED), Some(region), Some(last)) = (state.as_deref(), connection.region(), last)
-            else {
+            let (Some(TERMINATED), Some(region)) = (state.as_deref(), connection.region()) else {
                 return Ok(());
             };
             let own = Subject { scope: Scope::None, identity, interfaces: &[] };
-            self.take_away(&connection, &config, &own, &last.owner, region).await
+            // Without a mark it was stopped while it made them.
+            let last_owner = last.map(|last| last.owner);
+            self.take_away(&connection, &config, &own, last_owner.as_deref(), region).await
         };
         let why = match tokio::time::timeout(FAREWELL, farewell).await {
             Ok(Ok(())) => return,

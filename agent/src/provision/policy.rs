@@ -348,6 +348,21 @@ mod tests {
                         "cloudwatch:DeleteDashboards"
                     ],
                     "Resource": "arn:aws:cloudwatch::*:dashboard/vpcwatch-*"
+                },
+                {
+                    "Sid": "ElectInFleet",
+                    "Effect": "Allow",
+                    "Action": ["logs:GetLogEvents", "logs:DeleteLogStream"],
+                    "Resource": "arn:aws:logs:*:*:log-group:/vpcwatch/findings:log-stream:vpcwatch-provision/*"
+                },
+                {
+                    "Sid": "ListElections",
+                    "Effect": "Allow",
+                    "Action": "logs:DescribeLogStreams",
+                    "Resource": [
+                        "arn:aws:logs:*:*:log-group:/vpcwatch/findings",
+                        "arn:aws:logs:*:*:log-group:/vpcwatch/findings:*"
+                    ]
                 }
             ]
         });

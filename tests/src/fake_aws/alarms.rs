@@ -344,9 +344,9 @@ fn alarm(members: &mut Map, region: &str) -> Result<StoredAlarm, Refusal> {
         }
         queries = queries::of_alarm(members, threshold_metric_id.as_deref())?;
     }
-    let of_queries = || queries.iter().find_map(|query| query.period.or(Some(query.stat.as_ref()?.period)));
-    let period_of_queries = of_queries();
-    let (period, evaluation_periods, datapoints_to_alarm) = window(members, period_of_queries)?;
+    let period_of = |query: &StoredQuery| query.period.or_else(|| Some(query.stat.as_ref()?.period));
+    let of_queries = queries.iter().find_map(period_of);
+    let (period, evaluation_periods, datapoints_to_alarm) = window(members, of_queries)?;
     let period = if is_of_metric { period } else { 0 };
     let comparison_operator = required(members, "ComparisonOperator")?;
     let threshold = members.take("Threshold");
