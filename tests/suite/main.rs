@@ -17,6 +17,7 @@ mod documents;
 mod fakes;
 mod floods;
 mod guest;
+mod image;
 mod invariants;
 mod login_patterns;
 mod logins;
