@@ -80,8 +80,8 @@ check() {
 # Makes the virtual environment, unless there is one of the same requirements that still runs.
 moto_environment() {
   local venv=$1 requirements=tests/stand_ins/requirements.txt
-  { cmp $requirements "$venv/installed.txt" && "$venv/bin/python" -c 'import boto3, cbor2, moto'; } >/dev/null 2>&1 && return
-  echo "installing moto in $venv (130 MB)"
+  { cmp $requirements "$venv/installed.txt" && "$venv/bin/python" -c 'import boto3, cbor2, cfnlint, moto'; } >/dev/null 2>&1 && return
+  echo "installing moto and cfn-lint in $venv (300 MB)"
   rm -rf "$venv"
   "$(python_with_venv)" -m venv "$venv" &&
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary :all: -r $requirements &&

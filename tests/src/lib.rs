@@ -16,6 +16,7 @@ pub mod namespace;
 pub mod packets;
 pub mod recording;
 pub mod simulated_host;
+pub mod template;
 
 use std::path::PathBuf;
 

@@ -14,9 +14,11 @@ Ends when its standard input does, so that it never outlives who started it.
 import gzip
 import io
 import json
+import logging
 import re
 import sys
 import threading
+import warnings
 
 import cbor2
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -107,6 +109,9 @@ def tell(status, authorization, operation):
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
+    # What moto cannot make of a stack, the test names: once is enough.
+    logging.getLogger("moto").setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")
     front = Front(DomainDispatcherApplication(create_backend_app))
     server = make_server("127.0.0.1", int(sys.argv[1]), front, threaded=True, request_handler=Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()

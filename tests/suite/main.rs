@@ -9,6 +9,7 @@
 mod agent;
 mod benign_days;
 mod captures;
+mod cloudformation;
 mod command_line;
 mod configuration;
 mod delivery;
@@ -17,6 +18,7 @@ mod fakes;
 mod fleet;
 mod floods;
 mod guest;
+mod image;
 mod invariants;
 mod login_patterns;
 mod logins;

@@ -7,6 +7,7 @@
 mod delivery;
 mod front;
 mod provisioning;
+mod stacks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
