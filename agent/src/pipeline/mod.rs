@@ -14,14 +14,15 @@ use crate::model::event::{Event, Learned};
 use crate::model::finding::Finding;
 use crate::model::identity::Identity;
 use crate::model::interval::Interval;
-use crate::model::log_line::{Cursor, LogLines};
+use crate::model::log_line::{Cursor, Grammar, LogLines};
 use crate::model::record::Record;
 use crate::model::settings::Settings;
 use crate::parse::LoginReader;
+use crate::parse::access::AccessReader;
 use render::Render;
 pub(crate) use render::dimension_value;
 pub use render::stream_name;
-use rollup::Rollup;
+use rollup::{Measured, Rollup};
 use sparse::Sparse;
 
 /// Intervals and findings that wait until it is known who this host is: an hour of the default interval, and a few
@@ -47,6 +48,9 @@ pub struct Pipeline {
     /// What waited and had to make room.
     crowded_out: u64,
     logins: LoginReader,
+    access: AccessReader,
+    /// What is to be said of access logs in the interval that is open.
+    remarks: Vec<String>,
     detectors: Vec<Box<dyn Detector + Send>>,
     /// How far logs were read, where that is not handed on yet: it goes with what was made of the lines before it.
     cursors: BTreeMap<String, Cursor>,
@@ -68,6 +72,8 @@ impl Pipeline {
             waiting: VecDeque::new(),
             crowded_out: 0,
             logins: LoginReader::new(&settings.login_patterns),
+            access: AccessReader::default(),
+            remarks: Vec::new(),
             detectors: detectors::all(&settings.detectors, seed),
             cursors: BTreeMap::new(),
             lines: None,
@@ -132,6 +138,7 @@ impl Pipeline {
                 self.rollup.set_interval(settings.interval_seconds);
                 self.detectors.iter_mut().for_each(|detector| detector.configure(&settings.detectors));
                 self.logins.configure(&settings.login_patterns);
+                self.access.keep(&settings.web_logs);
                 self.settings.clone_from(settings);
                 records
             }
@@ -147,7 +154,7 @@ impl Pipeline {
         records
     }
 
-    fn measurements(&mut self) -> Vec<(&'static str, f64)> {
+    fn measurements(&mut self) -> Measured {
         let mut measured: Vec<_> = self.detectors.iter_mut().flat_map(|d| d.measurements()).collect();
         if let Some((lines, cut)) = self.lines.as_mut().map(std::mem::take) {
             measured.push(("agent_log_lines", lines.into()));
@@ -157,7 +164,9 @@ impl Pipeline {
         if self.lines.is_some() || !self.log_troubles.is_empty() {
             measured.push(("agent_log_troubles", self.log_troubles.len() as f64));
         }
-        measured
+        #[expect(clippy::cast_precision_loss, reason = "lines of a second")]
+        measured.extend(self.access.take_unread().map(|lines| ("agent_log_lines_unread", lines as f64)));
+        Measured { host: measured, logs: self.access.take() }
     }
 
     fn detect(&mut self, event: &Event) -> Vec<Finding> {
@@ -176,7 +185,12 @@ impl Pipeline {
 
     /// Takes in lines: what each tells of a login, and then that they were read.
     fn read(&mut self, event: &Event, lines: &LogLines) -> Vec<Record> {
-        let logins = self.logins.logins(lines).into_iter().map(|login| Event::Login(Box::new(login)));
+        let logins = match &lines.grammar {
+            Grammar::Access(log) => self.access.logins(log, lines),
+            _ => self.logins.logins(lines),
+        };
+        self.remarks.extend(self.access.take_remarks());
+        let logins = logins.into_iter().map(|login| Event::Login(Box::new(login)));
         let mut findings: Vec<Finding> = Vec::new();
         for login in logins {
             findings.extend(self.detect(&login));
@@ -247,6 +261,7 @@ impl Pipeline {
 
     fn publish(&mut self, mut interval: Interval) -> Vec<Record> {
         interval.troubles.extend(self.log_troubles.iter().map(|(log, what)| format!("{log}: {what}")));
+        interval.troubles.append(&mut self.remarks);
         self.sparse.decide_all(&self.settings, &mut interval);
         let mut records = self.hand_on(Waiting::Interval(interval.clone()));
         records.push(Record::Summary(Box::new(interval)));
@@ -296,6 +311,7 @@ mod tests {
             findings_group: "/f".into(),
             detectors: DetectorSettings::default(),
             login_patterns: Vec::new(),
+            web_logs: Vec::new(),
         }
     }
 
