@@ -183,7 +183,7 @@ mod tests {
         for whole in 0..=64 {
             assert_eq!(binned(f64::from(whole)), f64::from(whole));
         }
-        assert_eq!((binned(65.0), binned(67.0), binned(0.01), binned(0.02)), (64.0, 68.0, 0.0, 0.03125));
+        assert_eq!((binned(65.0), binned(67.0), binned(0.01), binned(0.02)), (66.0, 68.0, 0.0, 0.03125));
         assert_eq!((binned(1023.9), binned(0.999)), (1024.0, 1.0));
     }
 
