@@ -91,13 +91,13 @@ pub enum Format {
     EnvoyJson,
     /// Envoy's default text, or Istio's.
     Envoy,
-    /// HAProxy's `option httplog`.
+    /// `HAProxy`'s `option httplog`.
     Haproxy,
     /// Application Load Balancer.
     Alb,
     /// Classic Load Balancer.
     Elb,
-    /// CloudFront's standard log.
+    /// `CloudFront`'s standard log.
     CloudFront,
     /// W3C extended log of IIS.
     Iis,

@@ -1,4 +1,4 @@
-//! HAProxy's `option httplog` and `httpslog`, with a syslog head or without
+//! `HAProxy`'s `option httplog` and `httpslog`, with a syslog head or without
 //! (<https://docs.haproxy.org/3.0/configuration.html#8.2.3>): `client:port [time] frontend backend/server TR/Tw/Tc/Tr/Ta status
 //! bytes cookie cookie flags counts queues {captured} "request"`. With `option logasap` `Ta` has a plus: the request was not over
 //! yet, and its latency is not known.

@@ -153,8 +153,8 @@ impl<'a> Found<'a> {
             (Format::EnvoyJson, _, Some(Value::Text(none)), _) if none == "-" => Err(latency::NONE),
             (Format::EnvoyJson, _, Some(milliseconds), _) => in_unit(milliseconds, TimeUnit::Milliseconds),
             // Whole numbers are of another `duration_format`, and do not say which.
-            (Format::Caddy, _, Some(Value::Fraction(seconds)), _) => of(*seconds, TimeUnit::Seconds),
-            (Format::Json, Some(Value::Fraction(seconds)), ..) => of(*seconds, TimeUnit::Seconds),
+            (Format::Caddy, _, Some(Value::Fraction(seconds)), _)
+            | (Format::Json, Some(Value::Fraction(seconds)), ..) => of(*seconds, TimeUnit::Seconds),
             (Format::Json, Some(Value::Text(text)), ..) if of_nginx(text).is_some() => {
                 of_nginx(text).unwrap_or(Err(latency::NONE))
             }

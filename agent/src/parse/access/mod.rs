@@ -7,10 +7,10 @@
 //! | a line that | is | its latency |
 //! |---|---|---|
 //! | begins with `{` | JSON: of Caddy, Traefik, Envoy, or with nginx's names ([`json`]) | by the key: `request_time` s (a fraction), `duration` s (Caddy) or ms (Envoy), `Duration` ns (Traefik) |
-//! | begins with `#`, or follows `#Fields:` | W3C extended: CloudFront, IIS ([`w3c`]) | `time-taken`: s of CloudFront, ms of IIS |
+//! | begins with `#`, or follows `#Fields:` | W3C extended: `CloudFront`, IIS ([`w3c`]) | `time-taken`: s of `CloudFront`, ms of IIS |
 //! | begins with `[time] "` | Envoy's text ([`envoy`]) | the number before the upstream's, ms |
 //! | has a time and a load balancer's name, then addresses with ports | ALB, ELB ([`balancer`]) | three fractions of a second, -1 for none |
-//! | has `address:port [time] frontend backend/server T/T/T/T/T` | HAProxy ([`haproxy`]) | `Ta`, ms |
+//! | has `address:port [time] frontend backend/server T/T/T/T/T` | `HAProxy` ([`haproxy`]) | `Ta`, ms |
 //! | has `[time] "request" status size` | common, combined and what is added to it ([`combined`]) | a fraction of three digits (s), a number with its unit, `rt=` |
 //!
 //! What a client sends (path, agent, user) never decides who is told as its source: parsers anchor on what the server wrote.

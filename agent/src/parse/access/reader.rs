@@ -113,7 +113,7 @@ impl AccessReader {
         let time = time(&request.time, lines.read, &lines.zone, &mut memory.last);
         match time {
             None => {
-                self.remark(memory, lines, NO_TIME, || "such lines are of when they were read".to_owned())
+                self.remark(memory, lines, NO_TIME, || "such lines are of when they were read".to_owned());
             }
             Some(time) if time.duration_since(lines.read) > AHEAD => {
                 self.remark(memory, lines, FUTURE, || format!("the first is {time}"));

@@ -1,5 +1,5 @@
 //! W3C extended logs (<https://www.w3.org/TR/WD-logfile.html>): IIS
-//! (<https://learn.microsoft.com/en-us/windows/win32/http/w3c-logging>) and CloudFront's standard logs
+//! (<https://learn.microsoft.com/en-us/windows/win32/http/w3c-logging>) and `CloudFront`'s standard logs
 //! (<https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/standard-logs-reference.html>). `#Fields:` says what each column is.
 //! Who begins to read in the middle of a file has not seen it: then the columns that both write by default are known again.
 
@@ -12,7 +12,7 @@ use crate::model::web_log::{Format, LatencyField, LatencyRule, TimeUnit};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Fields(Vec<Box<str>>);
 
-/// Columns that are kept of `#Fields:`. CloudFront has 33.
+/// Columns that are kept of `#Fields:`. `CloudFront` has 33.
 const MOST: usize = 64;
 
 const CLOUDFRONT: &str = "date time x-edge-location sc-bytes c-ip cs-method cs(Host) cs-uri-stem sc-status cs(Referer) cs(User-Agent) cs-uri-query cs(Cookie) x-edge-result-type x-edge-request-id x-host-header cs-protocol cs-bytes time-taken x-forwarded-for ssl-protocol ssl-cipher x-edge-response-result-type cs-protocol-version fle-status fle-encrypted-fields c-port time-to-first-byte x-edge-detailed-result-type sc-content-type sc-content-len sc-range-start sc-range-end";
