@@ -10,7 +10,7 @@ use crate::model::log_line::Grammar;
 use crate::model::web_log::{Format, LatencyField, LatencyRule, TimeUnit, WebLog};
 use crate::tail::FileRule;
 
-const LOGS: &str = "write [[web.logs]], name = \"shop\", files = [\"/var/log/nginx/shop.log\"]";
+const LOGS: &str = "write [[web.logs]], name = \"shop\", files = ['/var/log/nginx/shop.log']";
 const KEYS: [&str; 5] = ["name", "files", "format", "latency_field", "latency_unit"];
 
 impl Checking<'_> {

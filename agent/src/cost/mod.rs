@@ -165,6 +165,9 @@ mod tests {
         rises("PutMetricData requests", &[], Usage { interfaces: 200, ..USAGE });
         rises("samples log, GB", &[("publish.interval", "10s")], USAGE);
         rises("alarm metrics", &[], Usage { alarm_metrics: 14, ..USAGE });
+        let log = "[{ name = 'shop', files = ['/a'] }]";
+        rises("access log metrics", &[("web.logs", log)], USAGE);
+        rises("sparse metrics", &[("web.logs", log)], USAGE);
         rises("dashboards", &[], Usage { dashboards: 1, ..USAGE });
         let other = estimate(&settings(&[]), &Usage { ena: false, ..USAGE });
         assert!(dollars(&other, "sparse metrics") < dollars(&usual, "sparse metrics"));

@@ -301,6 +301,7 @@ mod tests {
     use crate::model::log_line::{Grammar, LogLine};
     use crate::model::settings::DetectorSettings;
     use crate::model::snapshot::Snapshot;
+    use crate::model::web_log::WebLog;
 
     fn settings(interval_seconds: u32) -> Settings {
         Settings {
@@ -405,6 +406,60 @@ mod tests {
         let interval = records.iter().find_map(of).unwrap();
         let lines = interval.series.iter().find(|series| series.metric.name == "agent_log_lines").unwrap();
         lines.distribution.sum().to_string()
+    }
+
+    #[test]
+    fn an_access_log_is_told_by_its_name() {
+        let mut settings = settings(60);
+        settings.web_logs = vec!["shop".into()];
+        settings.chosen.extend(["http_requests", "http_5xx", "http_request_latency"]);
+        let mut pipeline = Pipeline::new(settings, 0);
+        pipeline.handle(&Event::Identity(Identity::of_host("h")));
+        let line = |status: u16, seconds: &str| LogLine {
+            text: format!(
+                "192.0.2.4 - - [15/Jan/2027:08:00:00 +0000] \"GET / HTTP/1.1\" {status} 5 \"-\" \"x\" {seconds}"
+            ),
+            ..LogLine::default()
+        };
+        let lines = Event::Lines(Arc::new(LogLines {
+            log: "/a".into(),
+            grammar: Grammar::Access(Arc::new(WebLog::recognised("shop"))),
+            lines: vec![line(200, "0.012"), line(200, "0.012"), line(500, "1.000"), line(404, "17")],
+            read: Timestamp::from_second(1_800_000_000).unwrap(),
+            is_behind: false,
+            zone: TimeZone::UTC,
+            cursor: None,
+        }));
+        for event in [second(0), lines, second(1)] {
+            pipeline.handle(&event);
+        }
+        let mut told: Vec<String> = Vec::new();
+        for record in pipeline.handle(&second(60)) {
+            match record {
+                Record::Metric(datum) if datum.metric_name.starts_with("http_") => {
+                    let dimensions: Vec<_> =
+                        datum.dimensions.iter().map(|d| format!("{}={}", d.name, d.value)).collect();
+                    let values: Vec<_> =
+                        datum.values.iter().zip(&datum.counts).map(|(v, n)| format!("{v}*{n}")).collect();
+                    told.push(format!("{} {} {}", datum.metric_name, dimensions.join(","), values.join(" ")));
+                }
+                Record::Summary(interval) => {
+                    assert!(
+                        interval
+                            .troubles
+                            .iter()
+                            .any(|trouble| trouble.contains("/a: a number without a unit"))
+                    );
+                }
+                _ => {}
+            }
+        }
+        let expected = [
+            "http_requests host=h,log=shop 0*1 4*1",
+            "http_5xx host=h,log=shop 0*1 1*1",
+            "http_request_latency host=h,log=shop 12*2 1008*1",
+        ];
+        assert_eq!(told, expected);
     }
 
     fn second(second: i64) -> Event {

@@ -69,6 +69,7 @@ pub(crate) enum Time<'a> {
 }
 
 /// A status: three digits; 0, -1 and `-` are none. The outer None where it is not written like one.
+#[expect(clippy::option_option, reason = "no answer is something else than no status")]
 fn status(word: &str) -> Option<Option<u16>> {
     match word {
         "-" | "-1" | "0" | "000" => Some(None),
