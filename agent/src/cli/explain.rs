@@ -1,5 +1,6 @@
 //! `vpcwatch explain`: why a line of a log did or did not count.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -7,6 +8,9 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{Common, grammar, print_all};
+use crate::model::log_line::Grammar;
+use crate::model::web_log::{Format, WebLog};
+use crate::parse::access::{self, AccessReader};
 use crate::parse::{Explained, LoginReader};
 use crate::replay::Log;
 use crate::sinks::terminal;
@@ -14,7 +18,7 @@ use crate::sinks::terminal;
 /// Reads lines from standard input, and prints for each one JSON object a line, in the same order.
 #[derive(Debug, Args)]
 pub(super) struct Explain {
-    #[arg(long, value_name = "NAME", default_value = "auto", help = super::services())]
+    #[arg(long, value_name = "NAME", default_value = "auto", help = format!("{}; access: what lines of access logs tell of requests", super::services()))]
     service: String,
     /// Read this file instead of standard input
     #[arg(value_name = "FILE", default_value = "-")]
@@ -36,9 +40,27 @@ struct Told<'a> {
     note: &'a str,
 }
 
+/// What is said of one line of an access log.
+#[derive(Debug, Serialize)]
+struct Request {
+    line: u64,
+    format: Option<&'static str>,
+    status: Option<u16>,
+    latency_ms: Option<f64>,
+    source: Option<IpAddr>,
+    path: Option<String>,
+    note: &'static str,
+}
+
+/// What `--service` is for access logs.
+const ACCESS: &str = "access";
+
 impl Explain {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.common.load()?;
+        if self.service == ACCESS {
+            return self.access();
+        }
         let grammar = grammar(&self.service, &config)?;
         let mut reader = LoginReader::new(&config.settings.login_patterns);
         let mut number = 0;
@@ -56,6 +78,39 @@ impl Explain {
             }
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// What lines of access logs tell of requests.
+    fn access(&self) -> anyhow::Result<ExitCode> {
+        let (mut reader, log, mut number) = (AccessReader::default(), WebLog::recognised(ACCESS), 0);
+        for lines in Log::open(&self.file, Grammar::Auto)? {
+            let lines = lines?;
+            let mut text = String::new();
+            for line in &lines.lines {
+                number += 1;
+                let told = Request::of(number, reader.explain(&log, &lines.log, &line.text, lines.read));
+                text.push_str(&terminal::json(&serde_json::to_string(&told)?));
+                text.push('\n');
+            }
+            if !print_all(&text)? {
+                break;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Request {
+    fn of(line: u64, explained: access::Explained) -> Self {
+        Request {
+            line,
+            format: explained.format.map(Format::as_str),
+            status: explained.status,
+            latency_ms: explained.latency,
+            source: explained.source,
+            path: explained.template,
+            note: explained.note,
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use crate::sources::{InterfaceRules, SourceRules};
 /// Gives the configuration, or every mistake of it and of its reading.
 pub(super) fn check(written: &Written, mistakes: Vec<Mistake>) -> Result<Config, Mistakes> {
     let mut checking = Checking { written, mistakes };
+    let (web_logs, web_files) = checking.web_logs();
     let settings = Settings {
         interval_seconds: checking.seconds("publish.interval", 1..=3600),
         namespace: checking.text("metrics.namespace", namespace),
@@ -28,8 +29,11 @@ pub(super) fn check(written: &Written, mistakes: Vec<Mistake>) -> Result<Config,
         findings_group: checking.text("logs.findings_group", log_group),
         detectors: checking.detectors(),
         login_patterns: checking.login_patterns(),
+        web_logs,
     };
-    let tails = checking.tails(&settings.login_patterns);
+    let mut tails = checking.tails(&settings.login_patterns);
+    // Of several rules for a file the first counts, and these tell of logins too.
+    tails.files.splice(..0, web_files);
     let retention = vec![
         (settings.samples_group.clone(), checking.days("logs.samples_retention_days")),
         (settings.findings_group.clone(), checking.days("logs.findings_retention_days")),

@@ -69,7 +69,7 @@ impl Checking<'_> {
 }
 
 /// A list, each item read by itself: every bad one is a mistake.
-fn items<T>(
+pub(super) fn items<T>(
     value: &Value,
     cure: &str,
     read: impl Fn(&Value) -> Result<T, Wrong>,
@@ -88,13 +88,13 @@ fn items<T>(
 }
 
 /// The texts of one item's keys; a key that it does not have is a mistake.
-struct Item<'a> {
+pub(super) struct Item<'a> {
     table: &'a Map<String, Value>,
     cure: &'static str,
 }
 
 impl<'a> Item<'a> {
-    fn of(value: &'a Value, keys: &[&str], cure: &'static str) -> Result<Self, Wrong> {
+    pub(super) fn of(value: &'a Value, keys: &[&str], cure: &'static str) -> Result<Self, Wrong> {
         let ValueKind::Table(table) = &value.kind else {
             return Err((format!("{} is no table", toml(value)), cure.into()));
         };
@@ -105,18 +105,18 @@ impl<'a> Item<'a> {
         }
     }
 
-    fn text(&self, key: &str) -> Result<String, Wrong> {
+    pub(super) fn text(&self, key: &str) -> Result<String, Wrong> {
         let missing = || (format!("{key} is missing"), self.cure.to_owned());
         plain(self.table.get(key).ok_or_else(missing)?, self.cure)
     }
 
-    fn texts(&self, key: &str) -> Result<Vec<String>, Wrong> {
+    pub(super) fn texts(&self, key: &str) -> Result<Vec<String>, Wrong> {
         let Some(value) = self.table.get(key) else { return Ok(Vec::new()) };
         let texts = each(value, TEXTS, |text| Ok(text.to_owned()));
         texts.map_err(|wrongs| wrongs.into_iter().next().unwrap_or_default())
     }
 
-    fn text_or(&self, key: &str, otherwise: &str) -> Result<String, Wrong> {
+    pub(super) fn text_or(&self, key: &str, otherwise: &str) -> Result<String, Wrong> {
         if self.table.contains_key(key) { self.text(key) } else { Ok(otherwise.to_owned()) }
     }
 }
@@ -128,13 +128,17 @@ fn file(item: &Value, patterns: &[LoginPattern]) -> Result<FileRule, Wrong> {
     } else {
         (plain(item, FILES)?, "auto".to_owned())
     };
-    if !Path::new(&path).is_absolute() || path.contains('\0') {
+    file_pattern(&path)?;
+    Ok(FileRule { pattern: path, grammar: grammar(&service, patterns)? })
+}
+
+/// A pattern of files is an absolute path.
+pub(super) fn file_pattern(path: &str) -> Result<(), Wrong> {
+    if !Path::new(path).is_absolute() || path.contains('\0') {
         return Err((format!("{path:?} is no absolute path"), "write it from / on".into()));
     }
-    glob::Pattern::new(&path).map_err(|error| {
-        (format!("{path:?}: {error}"), "* ? and [...] stand for characters of a name".into())
-    })?;
-    Ok(FileRule { pattern: path, grammar: grammar(&service, patterns)? })
+    let wrong = |error| (format!("{path:?}: {error}"), "* ? and [...] stand for characters of a name".into());
+    glob::Pattern::new(path).map(|_| ()).map_err(wrong)
 }
 
 /// The grammar of a service or pattern of that name.

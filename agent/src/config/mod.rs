@@ -7,6 +7,7 @@ mod detectors;
 mod layers;
 mod logins;
 mod provision;
+mod web;
 
 use std::fmt;
 use std::path::PathBuf;

@@ -88,8 +88,12 @@ pub fn alarm_metrics(settings: &Settings, usage: &Usage) -> u32 {
 pub fn estimate(settings: &Settings, usage: &Usage) -> Estimate {
     // Host and interface metrics, those that are always sent and the sparse ones.
     let (mut host, mut nic, mut host_sparse, mut nic_sparse) = (0_u32, 0_u32, 0_u32, 0_u32);
+    let logs = u32::try_from(settings.web_logs.len()).unwrap_or(u32::MAX);
+    let (mut web, mut web_sparse) = (0_u32, 0_u32);
     for metric in CATALOG.iter().filter(|metric| settings.chosen.contains(metric.name)) {
         match (metric.reading.per_interface(), metric.sparse) {
+            _ if metric.reading.per_log() && metric.sparse => web_sparse += logs,
+            _ if metric.reading.per_log() => web += logs,
             (true, _) if metric.name.starts_with("ethtool_") && !usage.ena => {}
             (true, false) => nic += usage.interfaces,
             (true, true) => nic_sparse += usage.interfaces,
@@ -97,10 +101,10 @@ pub fn estimate(settings: &Settings, usage: &Usage) -> Estimate {
             (false, true) => host_sparse += 1,
         }
     }
-    let sparse = f64::from(host_sparse + nic_sparse) * SPARSE_SHARE;
+    let sparse = f64::from(host_sparse + nic_sparse + web_sparse) * SPARSE_SHARE;
     let intervals = HOURS * 3600.0 / f64::from(settings.interval_seconds.max(1));
     // As many as an interval can have; a request is paid for whether it is full or not.
-    let requests = (host + nic + host_sparse + nic_sparse).div_ceil(DATA_A_REQUEST);
+    let requests = (host + nic + web + host_sparse + nic_sparse + web_sparse).div_ceil(DATA_A_REQUEST);
     let requests = intervals * f64::from(requests);
     let part = |name, quantity: f64, price: f64| Part { name, quantity, dollars: quantity * price };
     let samples = intervals * (SAMPLES_BYTES + EVENT_OVERHEAD) / GIGABYTE;
@@ -108,6 +112,7 @@ pub fn estimate(settings: &Settings, usage: &Usage) -> Estimate {
     let parts = vec![
         part("host metrics", f64::from(host), prices::METRIC),
         part("interface metrics", f64::from(nic), prices::METRIC),
+        part("access log metrics", f64::from(web), prices::METRIC),
         part("sparse metrics", sparse, prices::METRIC),
         part("PutMetricData requests", requests, prices::REQUEST),
         part("alarm metrics", f64::from(alarm_metrics(settings, usage)), prices::ALARM_METRIC),
@@ -177,6 +182,9 @@ mod tests {
         rises("PutMetricData requests", &[], Usage { interfaces: 200, ..USAGE });
         rises("samples log, GB", &[("publish.interval", "10s")], USAGE);
         rises("alarm metrics", &[], Usage { interfaces: 2, ..USAGE });
+        let log = "[{ name = 'shop', files = ['/a'] }]";
+        rises("access log metrics", &[("web.logs", log)], USAGE);
+        rises("sparse metrics", &[("web.logs", log)], USAGE);
         rises("dashboards", &[], Usage { dashboards: 1, ..USAGE });
         let other = estimate(&settings(&[]), &Usage { ena: false, ..USAGE });
         assert!(dollars(&other, "sparse metrics") < dollars(&usual, "sparse metrics"));

@@ -6,6 +6,7 @@
 
 use super::counters::KernelCounters;
 use super::snapshot::{DeliveryUsage, Interface, Listener, Snapshot, SourceOutcome, TcpStates, percent};
+use super::web_log::Requests;
 
 /// One metric.
 #[derive(Debug, Clone, Copy)]
@@ -84,6 +85,7 @@ pub enum Group {
     TcpStates,
     Listeners,
     Interfaces,
+    Web,
     Pressure,
     Agent,
 }
@@ -102,6 +104,10 @@ pub enum Reading {
     /// What logs told since the snapshot before, under the metric's own name. It is of the interval of that snapshot: how
     /// far logs were read is stored with the interval, and has to be how far they were counted.
     Told,
+    /// The same of one access log.
+    LogTold(fn(&Requests) -> u64),
+    /// How long the requests of one access log took.
+    LogLatency,
     /// A cumulative counter of the agent's own.
     AgentCounter(fn(&Snapshot) -> Option<u64>),
     /// The value of this second at one interface.
@@ -116,9 +122,26 @@ impl Reading {
         matches!(self, Reading::InterfaceGauge(_) | Reading::InterfaceCounter(_))
     }
 
+    /// Whether the metric carries the dimension `log`.
+    pub fn per_log(self) -> bool {
+        matches!(self, Reading::LogTold(_) | Reading::LogLatency)
+    }
+
+    /// The dimension that it has besides those of the host.
+    pub fn dimension(self) -> Option<&'static str> {
+        match () {
+            () if self.per_interface() => Some("interface"),
+            () if self.per_log() => Some("log"),
+            () => None,
+        }
+    }
+
     /// Whether the published values are growth per second rather than levels.
     pub fn is_counter(self) -> bool {
-        !matches!(self, Reading::Gauge(_) | Reading::InterfaceGauge(_) | Reading::Detector)
+        !matches!(
+            self,
+            Reading::Gauge(_) | Reading::InterfaceGauge(_) | Reading::Detector | Reading::LogLatency
+        )
     }
 }
 
@@ -145,8 +168,11 @@ impl Metric {
     }
 }
 
-use Group::{Agent, Findings, Interfaces, Listeners, Pressure, TcpStates as States};
-use Reading::{AgentCounter, BothFamilies, Counter, Detector, Gauge, InterfaceCounter, InterfaceGauge, Told};
+use Group::{Agent, Findings, Interfaces, Listeners, Pressure, TcpStates as States, Web};
+use Reading::{
+    AgentCounter, BothFamilies, Counter, Detector, Gauge, InterfaceCounter, InterfaceGauge, LogLatency,
+    LogTold, Told,
+};
 use Set::{Essential, Full, Standard};
 use Unit::{Bytes, Count, Milliseconds, Percent, Seconds};
 
@@ -201,6 +227,12 @@ pub const CATALOG: &[Metric] = &[
     row(Interfaces, Standard, "ethtool_linklocal_allowance_exceeded", Count, InterfaceCounter(|i| i.allowances.as_ref()?.linklocal_exceeded), "packets to DNS, metadata and time services dropped: rate above the allowance").sparse(),
     row(Interfaces, Full, "ethtool_conntrack_allowance_available", Count, InterfaceGauge(|i| float(i.allowances.as_ref()?.conntrack_available)), "connections the instance may still track"),
 
+    row(Web, Standard, "http_requests", Count, LogTold(|r| r.requests), "requests of an access log"),
+    row(Web, Standard, "http_4xx", Count, LogTold(|r| r.client_errors), "requests answered with 400 to 499"),
+    row(Web, Standard, "http_5xx", Count, LogTold(|r| r.server_errors), "requests answered with 500 to 599").sparse(),
+    row(Web, Standard, "http_unauthorized", Count, LogTold(|r| r.unauthorized), "requests answered with 401 or 403").sparse(),
+    row(Web, Standard, "http_request_latency", Milliseconds, LogLatency, "time that requests took, of those whose lines tell it beyond doubt; each to 1.6 %"),
+
     row(Pressure, Standard, "tcp_passive_opens", Count, Counter(|c| c.tcp_passive_opens), "connections accepted"),
     row(Pressure, Standard, "tcp_active_opens", Count, Counter(|c| c.tcp_active_opens), "connections begun by this host"),
     row(Pressure, Standard, "tcp_retransmits", Count, Counter(|c| c.tcp_retrans_segs), "segments sent again: loss on the path"),
@@ -251,6 +283,7 @@ pub const CATALOG: &[Metric] = &[
     row(Agent, Full, "agent_ambiguous_sends", Count, AgentCounter(|s| delivery(s, |d| Some(d.ambiguous))), "requests that were written and not answered: each may have doubled its records").sparse(),
     row(Agent, Full, "agent_log_lines", Count, Told, "lines of logs that were read").sparse(),
     row(Agent, Full, "agent_log_lines_cut", Count, Told, "lines of logs that were longer than the limit; their beginning was read").sparse(),
+    row(Agent, Full, "agent_log_lines_unread", Count, Told, "lines of access logs that are not understood").sparse(),
     row(Agent, Standard, "agent_log_troubles", Count, Detector, "logs that cannot be read: the samples event says why").sparse(),
     row(Agent, Standard, "agent_log_gaps", Count, AgentCounter(|s| delivery(s, |d| Some(d.log_gaps))), "times that lines of a log may have been lost before they could be read").sparse(),
     row(Agent, Full, "agent_publish_latency", Milliseconds, Gauge(|s| float(delivery(s, |d| d.publish_latency_ms))), "time that CloudWatch took to take metrics, last time"),

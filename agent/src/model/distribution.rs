@@ -58,6 +58,11 @@ impl Distribution {
         }
     }
 
+    /// Counts all values of another one.
+    pub fn add_all(&mut self, other: &Distribution) {
+        other.iter().for_each(|(value, times)| self.add_times(value, times));
+    }
+
     /// Spreads the growth of a counter over `ticks` seconds: that many values whose sum is exactly `growth`.
     pub fn add_growth(&mut self, growth: u64, ticks: u64) {
         let ticks = ticks.max(1);

@@ -36,7 +36,7 @@ pub struct Interval {
 pub struct Series {
     /// Which metric.
     pub metric: &'static Metric,
-    /// Which interface.
+    /// Which interface, or which access log (see [`crate::model::catalog::Reading::dimension`]).
     pub interface: Option<Arc<str>>,
     /// Its one-second samples.
     pub distribution: Distribution,

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::web_log::WebLog;
+
 /// Lines of one log, in its order, and where reading stands behind the last of them.
 #[derive(Debug, Clone)]
 pub struct LogLines {
@@ -57,6 +59,8 @@ pub enum Grammar {
     Service(&'static str),
     /// That of a user pattern, by its name.
     Pattern(Arc<str>),
+    /// An access log that is measured.
+    Access(Arc<WebLog>),
 }
 
 impl Grammar {
@@ -66,6 +70,7 @@ impl Grammar {
             Grammar::Auto => "auto".into(),
             Grammar::Service(name) => (*name).into(),
             Grammar::Pattern(name) => name.to_string().into(),
+            Grammar::Access(_) => "access".into(),
         }
     }
 }

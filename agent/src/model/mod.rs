@@ -19,3 +19,4 @@ pub mod settings;
 pub mod snapshot;
 pub mod spool;
 pub mod syns;
+pub mod web_log;

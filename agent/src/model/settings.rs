@@ -1,6 +1,7 @@
 //! What the pipeline needs of the configuration.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
@@ -21,6 +22,8 @@ pub struct Settings {
     pub detectors: DetectorSettings,
     /// What tells of a login beside the services that are known: `logins.patterns`.
     pub login_patterns: Vec<LoginPattern>,
+    /// Names of the access logs that are measured: `web.logs`.
+    pub web_logs: Vec<Arc<str>>,
 }
 
 /// A user's own rule for lines that tell of a login. Checked when the configuration is: see `parse::pattern`.

@@ -6,6 +6,7 @@
 //! service or family, listed in [`PARSERS`]. What an attacker chooses (user names above all) never decides which address
 //! is blamed: parsers anchor on what the daemon itself wrote last.
 
+pub mod access;
 mod address;
 mod apache;
 mod audit;

@@ -122,6 +122,7 @@ impl LoginReader {
             Grammar::Auto => self.any(judged, line),
             Grammar::Service(name) => self.service(name, judged, line),
             Grammar::Pattern(name) => self.pattern(|pattern| pattern.name() == name, judged, line),
+            Grammar::Access(_) => judged.none("a line of an access log: see parse::access"),
         };
         if times == 1 { judged } else { judged.repeated(times) }
     }

@@ -5,62 +5,23 @@
 //! a sign of one. No request is a success: nginx writes down any name that a client sends along, wanted or not, and a
 //! session's every request would be one more.
 
-use super::address::{address, word};
+use super::access::combined;
 use super::{Message, Told};
 use crate::model::login::Count;
 
 pub(super) fn read<'a>(message: &Message<'a>) -> Result<Told<'a>, &'static str> {
-    read_request(message.text).ok_or("not a request that was refused with 401")
+    refused(message.text).ok_or("not a request that was refused with 401")
 }
 
-/// The parts in the order of the line: the address is the first that the server wrote, the status the first that stands
-/// behind the request. Servers escape quotes in both name and request.
-pub(super) fn read_request(text: &str) -> Option<Told<'_>> {
+/// A request that was refused with 401, as `parse::access` takes it apart.
+fn refused(text: &str) -> Option<Told<'_>> {
     if !text.contains("\" 401 ") {
         return None;
     }
-    let (head, request) = text.split_once("] \"")?;
-    let status = behind_quote(request)?.strip_prefix(' ')?;
-    if word(status) != "401" {
-        return None;
-    }
-    let (client, rest) = head.split_once(' ')?;
-    let (source, rest) = match address(client) {
-        Some(source) => (Some(source), rest),
-        None if is_virtual_host(client) => (address(word(rest)), rest.split_once(' ')?.1),
-        None => (None, rest),
-    };
-    let (_ident, named) = rest.split_once(' ')?;
-    let user = Some(user(named)?).filter(|&user| user != "-");
+    let parts = combined::parts(text).filter(|parts| parts.status == Some(401))?;
     // Every client that comes without a password is asked for one like this: no attempt.
-    let count = Count::Daemon(user.is_some().into());
-    Some(Told { count, method: Some("http".into()), ..Told::failure("web.401", source) }.of(user))
-}
-
-/// The user before the time, bare or in quotes; `-` where there is none.
-fn user(named: &str) -> Option<&str> {
-    let user = match named.rfind(" [") {
-        Some(end) => named.get(..end)?,
-        None if named.starts_with('[') => "-",
-        None => return None,
-    };
-    Some(user.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or(user))
-}
-
-/// `www.example.org:443`
-fn is_virtual_host(client: &str) -> bool {
-    client.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok())
-}
-
-/// What stands behind the first quote that is not escaped.
-fn behind_quote(text: &str) -> Option<&str> {
-    let mut is_escaped = false;
-    let end = text.bytes().position(|byte| {
-        let is_end = byte == b'"' && !is_escaped;
-        is_escaped = byte == b'\\' && !is_escaped;
-        is_end
-    })?;
-    text.get(end + 1..)
+    let count = Count::Daemon(parts.user.is_some().into());
+    Some(Told { count, method: Some("http".into()), ..Told::failure("web.401", parts.source) }.of(parts.user))
 }
 
 #[cfg(test)]

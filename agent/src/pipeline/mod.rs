@@ -14,14 +14,15 @@ use crate::model::event::{Event, Learned};
 use crate::model::finding::Finding;
 use crate::model::identity::Identity;
 use crate::model::interval::Interval;
-use crate::model::log_line::{Cursor, LogLines};
+use crate::model::log_line::{Cursor, Grammar, LogLines};
 use crate::model::record::Record;
 use crate::model::settings::Settings;
 use crate::parse::LoginReader;
+use crate::parse::access::AccessReader;
 use render::Render;
 pub(crate) use render::dimension_value;
 pub use render::stream_name;
-use rollup::Rollup;
+use rollup::{Measured, Rollup};
 use sparse::Sparse;
 
 /// Intervals and findings that wait until it is known who this host is: an hour of the default interval, and a few
@@ -47,6 +48,9 @@ pub struct Pipeline {
     /// What waited and had to make room.
     crowded_out: u64,
     logins: LoginReader,
+    access: AccessReader,
+    /// What is to be said of access logs in the interval that is open.
+    remarks: Vec<String>,
     detectors: Vec<Box<dyn Detector + Send>>,
     /// How far logs were read, where that is not handed on yet: it goes with what was made of the lines before it.
     cursors: BTreeMap<String, Cursor>,
@@ -68,6 +72,8 @@ impl Pipeline {
             waiting: VecDeque::new(),
             crowded_out: 0,
             logins: LoginReader::new(&settings.login_patterns),
+            access: AccessReader::default(),
+            remarks: Vec::new(),
             detectors: detectors::all(&settings.detectors, seed),
             cursors: BTreeMap::new(),
             lines: None,
@@ -132,6 +138,7 @@ impl Pipeline {
                 self.rollup.set_interval(settings.interval_seconds);
                 self.detectors.iter_mut().for_each(|detector| detector.configure(&settings.detectors));
                 self.logins.configure(&settings.login_patterns);
+                self.access.keep(&settings.web_logs);
                 self.settings.clone_from(settings);
                 records
             }
@@ -147,7 +154,7 @@ impl Pipeline {
         records
     }
 
-    fn measurements(&mut self) -> Vec<(&'static str, f64)> {
+    fn measurements(&mut self) -> Measured {
         let mut measured: Vec<_> = self.detectors.iter_mut().flat_map(|d| d.measurements()).collect();
         if let Some((lines, cut)) = self.lines.as_mut().map(std::mem::take) {
             measured.push(("agent_log_lines", lines.into()));
@@ -157,7 +164,9 @@ impl Pipeline {
         if self.lines.is_some() || !self.log_troubles.is_empty() {
             measured.push(("agent_log_troubles", self.log_troubles.len() as f64));
         }
-        measured
+        #[expect(clippy::cast_precision_loss, reason = "lines of a second")]
+        measured.extend(self.access.take_unread().map(|lines| ("agent_log_lines_unread", lines as f64)));
+        Measured { host: measured, logs: self.access.take() }
     }
 
     fn detect(&mut self, event: &Event) -> Vec<Finding> {
@@ -176,7 +185,12 @@ impl Pipeline {
 
     /// Takes in lines: what each tells of a login, and then that they were read.
     fn read(&mut self, event: &Event, lines: &LogLines) -> Vec<Record> {
-        let logins = self.logins.logins(lines).into_iter().map(|login| Event::Login(Box::new(login)));
+        let logins = match &lines.grammar {
+            Grammar::Access(log) => self.access.logins(log, lines),
+            _ => self.logins.logins(lines),
+        };
+        self.remarks.extend(self.access.take_remarks());
+        let logins = logins.into_iter().map(|login| Event::Login(Box::new(login)));
         let mut findings: Vec<Finding> = Vec::new();
         for login in logins {
             findings.extend(self.detect(&login));
@@ -247,6 +261,7 @@ impl Pipeline {
 
     fn publish(&mut self, mut interval: Interval) -> Vec<Record> {
         interval.troubles.extend(self.log_troubles.iter().map(|(log, what)| format!("{log}: {what}")));
+        interval.troubles.append(&mut self.remarks);
         self.sparse.decide_all(&self.settings, &mut interval);
         let mut records = self.hand_on(Waiting::Interval(interval.clone()));
         records.push(Record::Summary(Box::new(interval)));
@@ -286,6 +301,7 @@ mod tests {
     use crate::model::log_line::{Grammar, LogLine};
     use crate::model::settings::DetectorSettings;
     use crate::model::snapshot::Snapshot;
+    use crate::model::web_log::WebLog;
 
     fn settings(interval_seconds: u32) -> Settings {
         Settings {
@@ -296,6 +312,7 @@ mod tests {
             findings_group: "/f".into(),
             detectors: DetectorSettings::default(),
             login_patterns: Vec::new(),
+            web_logs: Vec::new(),
         }
     }
 
@@ -389,6 +406,60 @@ mod tests {
         let interval = records.iter().find_map(of).unwrap();
         let lines = interval.series.iter().find(|series| series.metric.name == "agent_log_lines").unwrap();
         lines.distribution.sum().to_string()
+    }
+
+    #[test]
+    fn an_access_log_is_told_by_its_name() {
+        let mut settings = settings(60);
+        settings.web_logs = vec!["shop".into()];
+        settings.chosen.extend(["http_requests", "http_5xx", "http_request_latency"]);
+        let mut pipeline = Pipeline::new(settings, 0);
+        pipeline.handle(&Event::Identity(Identity::of_host("h")));
+        let line = |status: u16, seconds: &str| LogLine {
+            text: format!(
+                "192.0.2.4 - - [15/Jan/2027:08:00:00 +0000] \"GET / HTTP/1.1\" {status} 5 \"-\" \"x\" {seconds}"
+            ),
+            ..LogLine::default()
+        };
+        let lines = Event::Lines(Arc::new(LogLines {
+            log: "/a".into(),
+            grammar: Grammar::Access(Arc::new(WebLog::recognised("shop"))),
+            lines: vec![line(200, "0.012"), line(200, "0.012"), line(500, "1.000"), line(404, "17")],
+            read: Timestamp::from_second(1_800_000_000).unwrap(),
+            is_behind: false,
+            zone: TimeZone::UTC,
+            cursor: None,
+        }));
+        for event in [second(0), lines, second(1)] {
+            pipeline.handle(&event);
+        }
+        let mut told: Vec<String> = Vec::new();
+        for record in pipeline.handle(&second(60)) {
+            match record {
+                Record::Metric(datum) if datum.metric_name.starts_with("http_") => {
+                    let dimensions: Vec<_> =
+                        datum.dimensions.iter().map(|d| format!("{}={}", d.name, d.value)).collect();
+                    let values: Vec<_> =
+                        datum.values.iter().zip(&datum.counts).map(|(v, n)| format!("{v}*{n}")).collect();
+                    told.push(format!("{} {} {}", datum.metric_name, dimensions.join(","), values.join(" ")));
+                }
+                Record::Summary(interval) => {
+                    assert!(
+                        interval
+                            .troubles
+                            .iter()
+                            .any(|trouble| trouble.contains("/a: a number without a unit"))
+                    );
+                }
+                _ => {}
+            }
+        }
+        let expected = [
+            "http_requests host=h,log=shop 0*1 4*1",
+            "http_5xx host=h,log=shop 0*1 1*1",
+            "http_request_latency host=h,log=shop 12*2 1008*1",
+        ];
+        assert_eq!(told, expected);
     }
 
     fn second(second: i64) -> Event {

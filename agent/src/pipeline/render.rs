@@ -37,8 +37,8 @@ impl Render<'_> {
         let (values, counts) =
             series.distribution.folded().iter().map(|(value, times)| (value, times as f64)).unzip();
         let mut datum = self.host_datum(series.metric, interval.start, values, counts);
-        if let Some(interface) = &series.interface {
-            datum.dimensions.push(Dimension { name: "interface".into(), value: dimension_value(interface) });
+        if let (Some(name), Some(at)) = (series.metric.reading.dimension(), &series.interface) {
+            datum.dimensions.push(Dimension { name: name.into(), value: dimension_value(at) });
         }
         datum
     }
@@ -108,10 +108,18 @@ impl Render<'_> {
     pub(super) fn samples(&self, interval: &Interval) -> LogEvent {
         let mut host = Map::new();
         let mut interfaces = Map::new();
+        let mut logs = Map::new();
         let mut interfaces_left_out = 0;
         for series in &interval.series {
             let target = match &series.interface {
                 None => &mut host,
+                // Few: the configuration names them.
+                Some(name) if series.metric.reading.per_log() => {
+                    match logs.entry(name.to_string()).or_insert_with(|| json!({})) {
+                        Value::Object(object) => object,
+                        _ => continue,
+                    }
+                }
                 Some(name) => {
                     if !interfaces.contains_key(&**name) && interfaces.len() >= MAX_INTERFACES {
                         interfaces_left_out += 1;
@@ -137,6 +145,9 @@ impl Render<'_> {
         tell("samples", json!(interval.samples));
         tell("metrics", Value::Object(host));
         tell("interfaces", Value::Object(interfaces));
+        if !logs.is_empty() {
+            tell("logs", Value::Object(logs));
+        }
         tell("listeners", json!(listeners));
         let listeners_left_out = interval.listeners.len() - listeners.len();
         if interfaces_left_out > 0 || listeners_left_out > 0 {

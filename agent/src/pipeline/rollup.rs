@@ -14,9 +14,19 @@ use crate::model::catalog::{CATALOG, Reading};
 use crate::model::distribution::Distribution;
 use crate::model::interval::{Interval, ListenerSummary, Published, Series};
 use crate::model::snapshot::{Interface, Listener, Snapshot, SourceOutcome};
+use crate::model::web_log::Requests;
 use crate::rates::{Growth, Rates};
 
-/// Metric by its place in the catalog, and interface by its name.
+/// What detectors and logs say of a second.
+#[derive(Debug, Default)]
+pub(super) struct Measured {
+    /// Of the host, by the metric's name.
+    pub(super) host: Vec<(&'static str, f64)>,
+    /// Of access logs, by the log's name.
+    pub(super) logs: Vec<(Arc<str>, Requests)>,
+}
+
+/// Metric by its place in the catalog, and interface or log by its name.
 type SeriesKey = (usize, Option<Arc<str>>);
 
 /// Listeners kept of one interval. The samples event shows 50, and no host is known to have more.
@@ -80,7 +90,7 @@ impl Rollup {
 
     /// Adds a snapshot; gives the interval that it closes.
     /// `measured` is what detectors say of it.
-    pub(super) fn observe(&mut self, snapshot: &Snapshot, measured: &[(&str, f64)]) -> Option<Interval> {
+    pub(super) fn observe(&mut self, snapshot: &Snapshot, measured: &Measured) -> Option<Interval> {
         if snapshot.monotonic_ms < self.last_monotonic_ms {
             self.rates.clear();
             self.listener_drops.clear();
@@ -108,7 +118,7 @@ impl Rollup {
     }
 
     /// Adds what logs told to the interval that is open.
-    pub(super) fn tell(&mut self, told: &[(&str, f64)]) {
+    pub(super) fn tell(&mut self, told: &Measured) {
         if let Some(open) = &mut self.open {
             open.tell(told);
         }
@@ -134,7 +144,7 @@ impl Rollup {
         self.open.as_ref().map(|open| open.preview(self.seconds))
     }
 
-    fn add_measurements(&mut self, open: &mut Open, snapshot: &Snapshot, measured: &[(&str, f64)]) {
+    fn add_measurements(&mut self, open: &mut Open, snapshot: &Snapshot, measured: &Measured) {
         let interfaces: Vec<(InterfaceId, Arc<str>, &Interface)> =
             snapshot.interfaces.iter().flatten().map(identify).collect();
         if snapshot.interfaces.is_some() {
@@ -144,7 +154,7 @@ impl Rollup {
         let now = snapshot.monotonic_ms;
         for (metric, row) in CATALOG.iter().enumerate() {
             match row.reading {
-                Reading::Told => {} // by `tell`
+                Reading::Told | Reading::LogTold(_) | Reading::LogLatency => {} // by `tell`
                 Reading::Gauge(read) => open.add_gauge((metric, None), read(snapshot)),
                 Reading::Counter(read) => {
                     let value = snapshot.counters.as_ref().and_then(read);
@@ -160,7 +170,8 @@ impl Rollup {
                     open.add_growth((metric, None), growths.flatten().reduce(Growth::and));
                 }
                 Reading::Detector => {
-                    let value = measured.iter().find(|(name, _)| *name == row.name).map(|(_, value)| *value);
+                    let value =
+                        measured.host.iter().find(|(name, _)| *name == row.name).map(|(_, value)| *value);
                     open.add_gauge((metric, None), value);
                 }
                 Reading::AgentCounter(read) => {
@@ -228,11 +239,30 @@ impl Open {
         }
     }
 
-    fn tell(&mut self, told: &[(&str, f64)]) {
+    fn tell(&mut self, told: &Measured) {
         for (metric, row) in CATALOG.iter().enumerate() {
-            if matches!(row.reading, Reading::Told) {
-                let value = told.iter().find(|(name, _)| *name == row.name).map(|(_, value)| *value);
-                self.add_gauge((metric, None), value);
+            match row.reading {
+                Reading::Told => {
+                    let value = told.host.iter().find(|(name, _)| *name == row.name).map(|(_, value)| *value);
+                    self.add_gauge((metric, None), value);
+                }
+                Reading::LogTold(read) => {
+                    for (log, requests) in &told.logs {
+                        self.series
+                            .entry((metric, Some(log.clone())))
+                            .or_default()
+                            .add_growth(read(requests), 1);
+                    }
+                }
+                Reading::LogLatency => {
+                    for (log, requests) in told.logs.iter().filter(|(_, r)| !r.latency.is_empty()) {
+                        self.series
+                            .entry((metric, Some(log.clone())))
+                            .or_default()
+                            .add_all(&requests.latency);
+                    }
+                }
+                _ => {}
             }
         }
     }
@@ -374,12 +404,12 @@ mod tests {
         ) {
             let (mut rollup, mut intervals) = (Rollup::new(seconds), Vec::new());
             let (mut wall, mut monotonic, mut bytes) = (1_000_000_000_000i64, 0u64, 5u64);
-            intervals.extend(rollup.observe(&snapshot(wall, monotonic, bytes), &[]));
+            intervals.extend(rollup.observe(&snapshot(wall, monotonic, bytes), &Measured::default()));
             for (wait, grown, jump) in &steps {
                 monotonic += wait;
                 bytes += grown;
                 wall += i64::try_from(*wait).unwrap() + jump;
-                intervals.extend(rollup.observe(&snapshot(wall, monotonic, bytes), &[]));
+                intervals.extend(rollup.observe(&snapshot(wall, monotonic, bytes), &Measured::default()));
             }
             intervals.extend(rollup.close());
             prop_assert_eq!(total(&intervals, "net_bytes_recv").0, bytes - 5);

@@ -73,6 +73,7 @@ mod tests {
             findings_group: "/f".into(),
             detectors: DetectorSettings::default(),
             login_patterns: Vec::new(),
+            web_logs: Vec::new(),
         };
         let mut sparse = Sparse::default();
         let mut decide = |minute: &i64| {

