@@ -117,6 +117,20 @@ fn what_is_unusual_is_an_alarm_where_it_is_wished_for() {
 }
 
 #[test]
+fn an_access_log_has_alarms_of_its_own() {
+    let log = ("web.logs", "[{ name = 'shop', files = ['/var/log/shop.log'] }]");
+    let without = desired(&[], &instance(), &[]);
+    let with = desired(&[log, ("web.slow", "3s")], &instance(), &[]);
+    let of_log = Desired { alarms: with.alarms[without.alarms.len()..].to_vec(), ..with };
+    golden::check("provision/web.json", &shown(&of_log));
+    assert_eq!(of_log.alarms.iter().map(provision::Alarm::metrics).sum::<u32>(), 3);
+    let fleet = desired_of(Scope::Fleet, &[log], &instance(), &[]);
+    assert!(!fleet.alarms.iter().any(|alarm| alarm.alarm_name.contains("web-")));
+    let essential = desired(&[log, ("metrics.set", "essential")], &instance(), &[]);
+    assert!(!essential.alarms.iter().any(|alarm| alarm.alarm_name.contains("web-")));
+}
+
+#[test]
 fn alarms_have_the_dimensions_of_their_metrics_to_the_letter() {
     let identity = Identity::of_host("web: 1");
     let desired = desired(&[], &identity, &[nic("eth0", false), nic("v\u{e9}th", false)]);
@@ -200,6 +214,7 @@ fn provision(aws: &FakeAws, verb: &[&str]) -> Output {
     command.env("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE").env("AWS_SECRET_ACCESS_KEY", "not-a-secret");
     command.arg("provision").args(verb).arg("--root").arg(fixture("kernel-6.18"));
     command.args(["--set", "identity.host=web-1"]);
+    command.args(["--set", "web.logs=[{ name = 'shop', files = ['/var/log/shop.log'] }]"]);
     assert_cmd::Command::from_std(command).timeout(Duration::from_mins(2)).output().unwrap()
 }
 

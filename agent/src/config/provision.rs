@@ -37,6 +37,7 @@ impl Checking<'_> {
             actions,
             tags,
             anomaly_bands: self.truth("provision.anomaly_bands"),
+            slow_web_seconds: self.seconds("web.slow", 1..=3600),
             dashboard: self.truth("provision.dashboard"),
             groups: groups.to_vec(),
         }

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::model::alarms::{ALARMS, BAND_METRICS, BANDS, Scope};
+use crate::model::alarms::{ALARMS, BAND_METRICS, BANDS, Scope, WEB_ALARMS, WebRule};
 use crate::model::catalog::CATALOG;
 use crate::model::settings::Settings;
 
@@ -81,7 +81,11 @@ pub fn alarm_metrics(settings: &Settings, usage: &Usage) -> u32 {
     let bands = BANDS.iter().filter(|_| usage.anomaly_bands && usage.scope == Scope::Instance);
     let bands = bands.filter(|band| settings.chosen.contains(band.metric));
     let of_bands = bands.map(|band| if band.per_interface() { usage.interfaces } else { 1 } * BAND_METRICS);
-    metrics.chain(of_bands).sum()
+    let of_logs = WEB_ALARMS.iter().filter(|_| usage.scope == Scope::Instance).map(WebRule::metrics);
+    let of_logs = of_logs.filter(|metrics| metrics.iter().all(|name| settings.chosen.contains(name)));
+    let a_log: usize = of_logs.map(<[_]>::len).sum();
+    let of_logs = u32::try_from(a_log * settings.web_logs.len()).unwrap_or(u32::MAX);
+    metrics.chain(of_bands).chain([of_logs]).sum()
 }
 
 /// Estimates a month.
@@ -184,6 +188,7 @@ mod tests {
         rises("alarm metrics", &[], Usage { interfaces: 2, ..USAGE });
         let log = "[{ name = 'shop', files = ['/a'] }]";
         rises("access log metrics", &[("web.logs", log)], USAGE);
+        rises("alarm metrics", &[("web.logs", log)], USAGE);
         rises("sparse metrics", &[("web.logs", log)], USAGE);
         rises("dashboards", &[], Usage { dashboards: 1, ..USAGE });
         let other = estimate(&settings(&[]), &Usage { ena: false, ..USAGE });

@@ -192,6 +192,57 @@ pub const ALARMS: &[AlarmRule] = &[
     high("interface-errors", "net_err_in", Average, 1.0, "The interface receives damaged packets. On EC2 that is rare: move the instance to other hardware by stopping and starting it."),
 ];
 
+/// An alarm on the requests of an access log. Two metrics or a percentile: more than a rule of one metric can say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WebRule {
+    /// What it is called, in the alarm's name, before the log's.
+    pub kind: &'static str,
+    /// What is looked at.
+    pub of: WebMeasure,
+    /// What it means, and what to do first.
+    pub meaning: &'static str,
+}
+
+/// What an alarm on requests looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebMeasure {
+    /// Requests answered with 500 to 599, in per cent of all.
+    ServerErrors,
+    /// The time that 99 of 100 requests took at the most.
+    Latency,
+}
+
+/// Requests a period below which their share of errors is not judged: one error of three is no outage.
+pub const LEAST_REQUESTS: u32 = 20;
+/// Per cent of requests with server errors that are too many.
+pub const MOST_SERVER_ERRORS: f64 = 5.0;
+
+/// Every alarm on an access log.
+pub const WEB_ALARMS: &[WebRule] = &[
+    WebRule {
+        kind: "web-errors",
+        of: WebMeasure::ServerErrors,
+        meaning: "Many requests of this log are answered with 5xx. Look at the program behind the web server first, then at what \
+                  it depends on.",
+    },
+    WebRule {
+        kind: "web-latency",
+        of: WebMeasure::Latency,
+        meaning: "One request of a hundred of this log, or more, takes longer than web.slow. Look at the slow paths in the log, and at \
+                  accept queue and retransmits of the same minutes.",
+    },
+];
+
+impl WebRule {
+    /// The metrics that it looks at, of the catalog.
+    pub fn metrics(&self) -> &'static [&'static str] {
+        match self.of {
+            WebMeasure::ServerErrors => &["http_5xx", "http_requests"],
+            WebMeasure::Latency => &["http_request_latency"],
+        }
+    }
+}
+
 /// An alarm on what is unusual for a host, which CloudWatch learns in up to two weeks
 /// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Anomaly_Detection.html>). An option:
 /// it costs as three alarms do.
@@ -229,6 +280,14 @@ impl Band {
 mod tests {
     use super::*;
     use crate::model::catalog;
+
+    #[test]
+    fn alarms_on_requests_are_of_metrics_of_logs() {
+        let mut metrics = WEB_ALARMS.iter().flat_map(WebRule::metrics);
+        assert!(
+            metrics.all(|name| catalog::find(name).is_some_and(|m| m.reading.dimension() == Some("log")))
+        );
+    }
 
     #[test]
     fn what_is_usual_is_learned_of_metrics_that_are_always_sent() {

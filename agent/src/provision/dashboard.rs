@@ -47,6 +47,12 @@ const ROWS: &[Row] = &[
         chart("Drops and errors a second", "Average", &["net_drop_in", "net_err_in"]),
         chart("Above the instance's allowances", "Sum", &["ethtool_bw_in_allowance_exceeded", "ethtool_bw_out_allowance_exceeded", "ethtool_pps_allowance_exceeded", "ethtool_conntrack_allowance_exceeded", "ethtool_linklocal_allowance_exceeded"]),
     ] },
+    Row { heading: "Web requests, where access logs are measured", charts: &[
+        chart("Requests a minute", "Sum", &["http_requests"]),
+        chart("Errors and refusals a minute", "Sum", &["http_5xx", "http_4xx", "http_unauthorized"]),
+        chart("Latency of 99 of 100 requests, ms", "p99", &["http_request_latency"]),
+        chart("Latency of half of them, ms", "p50", &["http_request_latency"]),
+    ] },
     Row { heading: "Pressure and the agent itself", charts: &[
         chart("Connection tracking, per cent full", "Maximum", &["conntrack_utilization"]),
         chart("SYNs dropped, cookies sent", "Sum", &["tcp_listen_drops", "tcp_listen_overflows", "tcp_syncookies_sent"]),
@@ -124,9 +130,7 @@ fn search(settings: &Settings, dimensions: &[&str], name: &str, statistic: &str)
     let metric = catalog::find(name);
     let mut schema = vec![quoted(&settings.namespace)];
     schema.extend(dimensions.iter().map(|dimension| (*dimension).to_owned()));
-    if metric.is_some_and(|metric| metric.reading.per_interface()) {
-        schema.push("interface".into());
-    }
+    schema.extend(metric.and_then(|metric| metric.reading.dimension()).map(str::to_owned));
     let schema = schema.join(",");
     let search = format!("SEARCH('{{{schema}}} MetricName=\"{name}\"', '{statistic}', 60)");
     let expression =

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::{dashboard, fleet};
 use crate::model::alarms::{
-    ALARMS, AlarmRule, BAND_METRICS, BAND_WIDTH, BANDS, Band, Comparison, Missing, Scope, Statistic,
+    ALARMS, AlarmRule, BAND_METRICS, BAND_WIDTH, BANDS, Band, Comparison, LEAST_REQUESTS, MOST_SERVER_ERRORS,
+    Missing, Scope, Statistic, WEB_ALARMS, WebMeasure, WebRule,
 };
 use crate::model::identity::Identity;
 use crate::model::record::Dimension;
@@ -35,6 +36,8 @@ pub struct Wishes {
     pub tags: Vec<(String, String)>,
     /// Whether there are alarms on what is unusual for a host.
     pub anomaly_bands: bool,
+    /// Seconds above which a request of an access log is slow.
+    pub slow_web_seconds: u32,
     /// Whether there is to be a dashboard.
     pub dashboard: bool,
     /// Log groups and the days that they are kept; none for ever.
@@ -190,6 +193,15 @@ pub fn desired(settings: &Settings, wishes: &Wishes, subject: &Subject, region: 
             }
         }
     }
+    // A query over a fleet knows no percentiles and no shares.
+    if scope == Scope::Instance {
+        for log in &settings.web_logs {
+            let rules = WEB_ALARMS
+                .iter()
+                .filter(|rule| rule.metrics().iter().all(|name| settings.chosen.contains(name)));
+            alarms.extend(rules.map(|rule| making.web_alarm(rule, &owner, log)));
+        }
+    }
     let mut tags = vec![(OWNER_TAG.to_owned(), owner.clone())];
     tags.extend(wishes.tags.iter().filter(|(name, _)| name != OWNER_TAG).cloned());
     let dashboard = wishes.dashboard.then(|| dashboard::shared(settings, identity, region));
@@ -241,13 +253,47 @@ impl Making<'_> {
         let expression = format!("ANOMALY_DETECTION_BAND(m1, {BAND_WIDTH})");
         let queries = vec![query("m1", None, Some(metric)), query("band", Some(expression), None)];
         let measure = Measure::Metrics { queries, band: Some("band".into()) };
-        let rule = AlarmRule { kind: band.kind, metric: band.metric, meaning: band.meaning, ..UNUSUAL };
+        let rule =
+            AlarmRule { kind: band.kind, metric: band.metric, meaning: band.meaning, ..IN_THREE_OF_FIVE };
         let alarm = self.of_rule(&rule, full_name(owner, band.kind, interface), measure);
         Alarm {
             threshold: None,
             comparison_operator: "LessThanLowerOrGreaterThanUpperThreshold".into(),
             ..alarm
         }
+    }
+
+    /// An alarm on the requests of one access log.
+    fn web_alarm(&self, rule: &WebRule, owner: &str, log: &str) -> Alarm {
+        let of_log = Dimension { name: "log".into(), value: log.to_owned() };
+        let query = |id: &str, metric: &str, statistic: &str, return_data| Query {
+            id: id.into(),
+            expression: None,
+            metric_stat: Some(self.stat(metric, statistic, Some(of_log.clone()))),
+            period: None,
+            return_data,
+        };
+        let (queries, threshold) = match rule.of {
+            WebMeasure::ServerErrors => {
+                // Errors are a sparse metric, missing while there are none.
+                let share = format!("IF(requests >= {LEAST_REQUESTS}, 100 * FILL(errors, 0) / requests, 0)");
+                let share = Query {
+                    id: "share".into(),
+                    expression: Some(share),
+                    metric_stat: None,
+                    period: None,
+                    return_data: true,
+                };
+                let errors = query("errors", "http_5xx", "Sum", false);
+                (vec![errors, query("requests", "http_requests", "Sum", false), share], MOST_SERVER_ERRORS)
+            }
+            WebMeasure::Latency => {
+                let slow = f64::from(self.wishes.slow_web_seconds) * 1000.0;
+                (vec![query("latency", "http_request_latency", "p99", true)], slow)
+            }
+        };
+        let one = AlarmRule { kind: rule.kind, meaning: rule.meaning, threshold, ..IN_THREE_OF_FIVE };
+        self.of_rule(&one, full_name(owner, rule.kind, Some(log)), Measure::Metrics { queries, band: None })
     }
 
     fn of_rule(&self, rule: &AlarmRule, alarm_name: String, measure: Measure) -> Alarm {
@@ -271,18 +317,22 @@ impl Making<'_> {
     }
 
     fn metric(&self, name: &str, statistic: Statistic, interface: Option<&str>) -> MetricStat {
-        // As the metrics have them, to the letter: other dimensions are another metric, which never has data.
         let of_interface =
             interface.map(|name| Dimension { name: "interface".into(), value: name.to_owned() });
+        self.stat(name, statistic.as_str(), of_interface)
+    }
+
+    /// As the metrics have their dimensions, to the letter: others are another metric, which never has data.
+    fn stat(&self, name: &str, statistic: &str, further: Option<Dimension>) -> MetricStat {
         let mut dimensions: Vec<Dimension> =
-            self.identity.dimensions.iter().cloned().chain(of_interface).collect();
+            self.identity.dimensions.iter().cloned().chain(further).collect();
         dimensions.iter_mut().for_each(|dimension| dimension.value = dimension_value(&dimension.value));
         dimensions.sort_by(|a, b| a.name.cmp(&b.name));
         MetricStat {
             namespace: self.settings.namespace.clone(),
             metric_name: name.into(),
             dimensions,
-            statistic: statistic.as_str().into(),
+            statistic: statistic.into(),
             period: self.period(),
         }
     }
@@ -294,8 +344,8 @@ impl Making<'_> {
     }
 }
 
-/// What is unusual in three periods of five.
-const UNUSUAL: AlarmRule = AlarmRule {
+/// What is so in three periods of five, without what it is.
+const IN_THREE_OF_FIVE: AlarmRule = AlarmRule {
     kind: "",
     metric: "",
     statistic: Statistic::Average,
