@@ -2,6 +2,7 @@
 //! the Debian mirror once.
 
 mod harness;
+mod image;
 mod logins;
 mod packages;
 mod service;

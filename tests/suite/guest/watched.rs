@@ -61,14 +61,7 @@ impl Watched {
     /// `settings` are added to its configuration.
     pub(super) fn installed(guest: Guest, settings: &str) -> Self {
         let watched = Watched::configured(guest);
-        for (name, path) in [
-            ("vpcwatch.service", "/usr/lib/systemd/system/vpcwatch.service"),
-            ("vpcwatch.sysusers", "/usr/lib/sysusers.d/vpcwatch.conf"),
-            ("vpcwatch.tmpfiles", "/usr/lib/tmpfiles.d/vpcwatch.conf"),
-            ("vpcwatch.preset", "/usr/lib/systemd/system-preset/50-vpcwatch.preset"),
-        ] {
-            watched.write(path, &shipped(name));
-        }
+        watched.unpack();
         let configuration =
             "[identity]\nhost = \"guest\"\n[publish]\ninterval = \"1s\"\n[metrics]\nset = \"full\"\n";
         watched.write("/etc/vpcwatch/vpcwatch.toml", &format!("{configuration}{settings}"));
@@ -85,16 +78,37 @@ impl Watched {
 
     /// Nothing installed, but the environment of a service that sends to a stand-in for AWS at the guest's own loopback.
     pub(super) fn configured(guest: Guest) -> Self {
+        let keys = [
+            ("AWS_ACCESS_KEY_ID", "AKIAKEYS"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("AWS_REGION", "eu-west-3"),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+        ];
+        Watched::with_environment(guest, &keys.map(|(name, value)| (name, value.to_owned())))
+    }
+
+    /// The same with these variables for the rest of AWS.
+    pub(super) fn with_environment(guest: Guest, variables: &[(&str, String)]) -> Self {
         let aws = guest.network().host.inside(FakeAws::start).unwrap();
-        let mut environment = String::from(
-            "AWS_ACCESS_KEY_ID=AKIAKEYS\nAWS_SECRET_ACCESS_KEY=secret\nAWS_REGION=eu-west-3\nAWS_EC2_METADATA_DISABLED=true\n",
-        );
-        for (name, value) in aws.environment() {
+        let mut environment = String::new();
+        for (name, value) in aws.environment().iter().chain(variables) {
             let _ = writeln!(environment, "{name}={value}");
         }
         let watched = Watched { guest, aws: Some(aws), marks: 0 };
         watched.write("/etc/vpcwatch/environment", &environment);
         watched
+    }
+
+    /// Puts unit, user, folders and preset where they belong.
+    pub(super) fn unpack(&self) {
+        for (name, path) in [
+            ("vpcwatch.service", "/usr/lib/systemd/system/vpcwatch.service"),
+            ("vpcwatch.sysusers", "/usr/lib/sysusers.d/vpcwatch.conf"),
+            ("vpcwatch.tmpfiles", "/usr/lib/tmpfiles.d/vpcwatch.conf"),
+            ("vpcwatch.preset", "/usr/lib/systemd/system-preset/50-vpcwatch.preset"),
+        ] {
+            self.write(path, &shipped(name));
+        }
     }
 
     /// What [`Guest::boot`] has to lend for [`Watched::installed`].
