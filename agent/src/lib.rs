@@ -48,4 +48,6 @@ pub mod provision;
 
 pub mod cost;
 
+pub mod check;
+
 pub mod service;

@@ -129,6 +129,7 @@ fn only_the_rim_knows_the_sdk() {
         "sinks/cloudwatch_metrics.rs",
         "sinks/cloudwatch_logs.rs",
         "host/identity.rs",
+        "check/permissions.rs",
         "provision/apply.rs",
         "provision/election.rs",
         "provision/silent.rs",

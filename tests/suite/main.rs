@@ -9,6 +9,7 @@
 mod agent;
 mod benign_days;
 mod captures;
+mod check;
 mod cloudformation;
 mod command_line;
 mod configuration;

@@ -3,6 +3,7 @@
 //! Stages run on one thread. What may block (standard output, a recording, the state file) has a thread of its own.
 
 mod agent;
+mod check;
 mod delivery;
 mod dry_run;
 mod logs;
@@ -33,6 +34,7 @@ use crate::service::board::Board;
 use crate::sources::{self, SourceRules};
 
 pub use agent::Agent;
+pub use check::Check;
 pub use delivery::Delivery;
 pub use dry_run::DryRun;
 pub use provision::{Deed, Outcome, Provision};

@@ -216,7 +216,7 @@ impl Provision {
 }
 
 /// An alarm notifies topics of its own region alone.
-fn check_topics(config: &Config, region: &str) -> Result<(), String> {
+pub(super) fn check_topics(config: &Config, region: &str) -> Result<(), String> {
     let elsewhere = |action: &&String| action.split(':').nth(3) != Some(region);
     match config.wishes.actions.iter().find(elsewhere) {
         None => Ok(()),

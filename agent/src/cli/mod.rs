@@ -1,9 +1,10 @@
 //! The command line: one file a subcommand.
 //!
 //! Exit codes: 0 done; 1 failed, and why is on standard error; 2 the command line is wrong; 3 the configuration has
-//! mistakes, or costs more than it allows itself; 4 `status` found something wrong; 130 interrupted by a second signal before everything was printed. A standard output that its reader
+//! mistakes, or costs more than it allows itself; 4 `status` or `check` found something wrong; 130 interrupted by a second signal before everything was printed. A standard output that its reader
 //! closed (`| head`) ends a command quietly with 0.
 
+mod check;
 mod config;
 mod cost;
 mod explain;
@@ -41,7 +42,7 @@ struct Arguments {
 }
 
 const AFTER_HELP: &str = "Exit codes: 0 done; 1 failed; 2 wrong command line; 3 mistakes in the configuration; \
-                          4 status: not healthy; 130 interrupted twice.\nColours: NO_COLOR=1 turns them off, CLICOLOR_FORCE=1 on.";
+                          4 status or check: something is wrong; 130 interrupted twice.\nColours: NO_COLOR=1 turns them off, CLICOLOR_FORCE=1 on.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -49,6 +50,8 @@ enum Command {
     Run(run::Run),
     /// Tell how the running agent is; exit code 4 if something is wrong
     Status(status::Status),
+    /// Look at host, configuration and AWS before the agent runs; exit code 4 if something is missing. Changes nothing
+    Check(check::Check),
     /// Run the detectors over a recording, a packet capture or a log and print what they find
     Replay(replay::Replay),
     /// Tell of each line of a log whether it counts as a login, and why
@@ -124,6 +127,7 @@ pub fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Run(run) => run.run(),
         Command::Status(status) => status.run(),
+        Command::Check(check) => check.run(),
         Command::Replay(replay) => replay.run(),
         Command::Explain(explain) => explain.run(),
         Command::Sample(sample) => sample.run(),

@@ -65,6 +65,15 @@ pub struct PolicyInput {
     pub account: String,
 }
 
+/// Actions that the agent needs to send.
+pub const RUNTIME: &[&str] = &[
+    "cloudwatch:PutMetricData",
+    "logs:PutLogEvents",
+    "logs:CreateLogGroup",
+    "logs:CreateLogStream",
+    "logs:PutRetentionPolicy",
+];
+
 /// The policy that allows this part, and nothing else.
 pub fn policy(config: &PolicyInput, part: Part) -> Value {
     let statements = match part {
