@@ -77,6 +77,10 @@ fn one_instance_of_an_auto_scaling_group_does_it_for_all() {
         std::fs::create_dir(&folder).unwrap();
         instances.push((started(&aws, &folder, &imds.environment(), &AT_START), imds));
     }
+    wait_for(&aws, "all send", |aws| {
+        let data = aws.metrics();
+        (0..3).all(|n| data.iter().any(|datum| datum.dimensions[0].1 == format!("i-{n}")))
+    });
     wait_for(&aws, "somebody is done, and the others were not elected", |aws| {
         let done = elections(aws).iter().any(|stream| aws.event_count(FINDINGS, stream) > 0);
         done && count(aws, "CreateLogStream", false) >= 2
