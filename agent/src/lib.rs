@@ -36,6 +36,8 @@ pub mod parse;
 
 pub mod detectors;
 
+pub mod shipping;
+
 pub mod pipeline;
 
 pub mod replay;

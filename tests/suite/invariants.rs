@@ -52,6 +52,7 @@ fn the_middle_is_pure() {
         "rates.rs",
         "parse/",
         "detectors/",
+        "shipping/",
         "sources/walk_budget.rs",
         "sources/name_value.rs",
         "provision/compare.rs",

@@ -1,7 +1,8 @@
-//! State file to CloudWatch: both sinks, together.
+//! State file to CloudWatch: metrics, our own log events, and shipped lines, side by side, so that none waits for another.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -14,7 +15,13 @@ use crate::sinks::cloudwatch_metrics::CloudWatchMetrics;
 use crate::sinks::deliver::{Deliver, Schedule, Sink, Wake};
 use crate::store::service::{StoreGone, StoreHandle};
 
-/// What both sinks need.
+/// Between two requests of a backlog of shipped lines: some 10 MB a second at most. CloudWatch Logs takes 5,000 requests
+/// a second in a region.
+const LINES_PAUSE: Duration = Duration::from_millis(100);
+/// Seconds after which lines go out at the latest: requests of CloudWatch Logs cost nothing, its gigabytes do.
+const LINES_INTERVAL: u32 = 5;
+
+/// What the sinks need.
 #[derive(Debug)]
 pub struct Delivery {
     /// The state file.
@@ -29,6 +36,10 @@ pub struct Delivery {
     pub retention: watch::Receiver<HashMap<String, Option<u16>>>,
     /// Counts what is put into the state file.
     pub wake: watch::Receiver<Wake>,
+    /// Counts what of shipped lines is.
+    pub lines_wake: watch::Receiver<Wake>,
+    /// Who this host is: another moment for each.
+    pub name: String,
     /// When to flush.
     pub schedule: watch::Receiver<Schedule>,
     /// True when nothing more is put into the state file: deliver what goes, and end.
@@ -41,10 +52,14 @@ impl Delivery {
         let metrics = self.sink(CloudWatchMetrics::new(Arc::clone(&self.link)), &[Kind::Metrics]);
         let logs = CloudWatchLogs::new(Arc::clone(&self.link), self.retention.clone());
         let logs = self.sink(logs, &[Kind::Findings, Kind::Logs, Kind::Gaps]);
+        let lines = CloudWatchLogs::new(Arc::clone(&self.link), self.retention.clone());
+        let lines = self.sink(lines, &[Kind::Lines]).paced(LINES_PAUSE);
+        let (_same, lines_schedule) = watch::channel(Schedule::of(&self.name, LINES_INTERVAL));
         let (wake, schedule, drain) = (&self.wake, &self.schedule, &self.drain);
         tokio::try_join!(
             metrics.run(wake.clone(), schedule.clone(), drain.clone()),
             logs.run(wake.clone(), schedule.clone(), drain.clone()),
+            lines.run(self.lines_wake.clone(), lines_schedule, drain.clone()),
         )?;
         Ok(())
     }

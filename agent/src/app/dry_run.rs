@@ -1,5 +1,6 @@
 //! `run --dry-run`: the other end of the pipeline is standard output. Touches neither disk nor CloudWatch.
 
+use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::logs::Logs;
+use super::ship::{self, Shipped};
 use super::{
     EVENTS, End, Recording, Sampling, each, host_name, on_a_thread, on_one_thread, random_seed,
     sample_each_second, sleep_or_forever, tell_what_is_waited_for,
@@ -20,14 +22,19 @@ use crate::host::identity;
 use crate::host::paths::Paths;
 use crate::model::event::Event;
 use crate::model::identity::Identity;
-use crate::model::record::Record;
+use crate::model::record::{LogEvent, Record};
+use crate::model::shipped::StreamNames;
+use crate::model::spool::{Destination, Kind};
 use crate::pipeline::Pipeline;
 use crate::service::signals::Signals;
+use crate::shipping::Shipment;
 use crate::sinks::stdout::{Output, Stdout};
 use crate::tail::Cursors;
 
 /// Records that may wait for standard output: those of one interval on a host with some dozens of interfaces.
 const RECORDS: usize = 1024;
+/// Shipments of lines that may wait to be shown.
+const SHIPPED: usize = 2;
 /// What the drain may take.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// What instance metadata may take; it answers within milliseconds, or not at all.
@@ -99,12 +106,22 @@ impl DryRun {
             let (_rules, rules) = watch::channel(self.config.sources);
             let (_tails, tails) = watch::channel(self.config.tails);
             let logs = Logs { paths: self.paths.clone(), rules: tails, board: None };
+            let names = StreamNames { instance_id: identity.name.clone(), hostname: facts.name.clone() };
+            let (to, lines) = mpsc::channel(SHIPPED);
+            let shipped = self.config.shipped;
+            let mut readers = ship::readers(&shipped, &names, &self.paths, &BTreeMap::new(), &to)?;
+            drop(to);
+            let shipped = show_lines(lines, records.clone(), stopped.clone());
             let sampling = Sampling { paths: self.paths, rules, board: None, recording: snapshots_to };
             let pipeline = Pipeline::new(self.config.settings, seed);
             let _ = events.send(Event::Identity(identity)).await;
             let logs = logs.run(Cursors::new(), events.clone(), stopped.clone());
             let sample = sample_each_second(sampling, events, stopped);
-            let (read, (), ()) = tokio::join!(logs, sample, process(pipeline, incoming, records));
+            let process = process(pipeline, incoming, records);
+            let (read, (), (), ()) = tokio::join!(logs, sample, process, shipped);
+            for reader in &mut readers {
+                reader.wait().await?;
+            }
             read
         };
         tokio::pin!(stages);
@@ -160,6 +177,48 @@ async fn process(mut pipeline: Pipeline, mut events: mpsc::Receiver<Event>, reco
         }
     }
     let _ = send_all(&records, pipeline.finish()).await;
+}
+
+/// Shows the lines that would be shipped, until it is told to stop.
+async fn show_lines(
+    mut lines: mpsc::Receiver<Shipped>,
+    records: mpsc::Sender<Record>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    loop {
+        let shipped = tokio::select! {
+            biased;
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+            shipped = lines.recv() => shipped,
+        };
+        match shipped {
+            Some(Shipped::Shipment(_, shipment)) => {
+                if send_all(&records, log_events(shipment)).await.is_err() {
+                    return;
+                }
+            }
+            Some(Shipped::Told(name, read)) => ship::tell(&name, read, None),
+            None => return,
+        }
+    }
+}
+
+fn log_events(shipment: Shipment) -> Vec<Record> {
+    let mut records = Vec::new();
+    for (destination, events) in shipment.events {
+        let Destination::Logs { group, stream } = destination else { continue };
+        records.extend(events.into_iter().map(|event| {
+            Record::Log(LogEvent {
+                log_group_name: group.clone(),
+                log_stream_name: stream.clone(),
+                timestamp: event.timestamp,
+                message: event.message,
+                kind: Kind::Lines,
+                urgent: false,
+            })
+        }));
+    }
+    records
 }
 
 async fn send_all(

@@ -9,6 +9,7 @@ mod dry_run;
 mod logs;
 mod outlet;
 mod provision;
+mod ship;
 mod who;
 
 use std::convert::Infallible;

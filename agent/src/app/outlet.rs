@@ -13,18 +13,22 @@ use tokio::time::{Instant, sleep};
 use super::agent::aws_settings;
 use super::delivery::Delivery;
 use super::logs::Logs;
+use super::ship::{SHARE_OF_LINES, Ship};
 use super::who::Known;
 use super::{Ended, on_a_thread};
 use crate::aws::{Aws, Link, ServerClock};
 use crate::config::Config;
 use crate::host::clock::wall;
+use crate::host::facts::HostFacts;
 use crate::host::paths::Paths;
 use crate::model::event::{Event, Learned};
-use crate::model::spool::{ClockEra, Destination};
+use crate::model::shipped::{ShippedLog, StreamNames};
+use crate::model::spool::{ClockEra, Destination, Kind};
 use crate::pipeline::stream_name;
 use crate::service::board::Board;
 use crate::service::status::{Status, StatusFile};
 use crate::service::systemd;
+use crate::shipping::is_of_a_shipped_log;
 use crate::sinks::deliver::{Schedule, Wake};
 use crate::sinks::spool::{Stamped, gap_entry, spool};
 use crate::store::service::{self, StoreGone, StoreHandle};
@@ -107,6 +111,9 @@ impl Outlet {
         let schedule = |config: &Config| Schedule::of(&known.identity.name, config.settings.interval_seconds);
         let (flushes, flush_now) = watch::channel(schedule(&config));
         let (retention, retention_now) = watch::channel(retention(&config));
+        let (lines_wake, lines_woken) = watch::channel(Wake::default());
+        let (ships, ships_now) = watch::channel(Arc::clone(&config.shipped));
+        let ship = self.ship(&known, &store, ships_now, lines_wake);
         let (drain, drained) = watch::channel(false);
         let gaps_to = Destination::Logs {
             group: config.settings.samples_group.clone(),
@@ -119,6 +126,8 @@ impl Outlet {
             board: Arc::clone(&self.board),
             retention: retention_now,
             wake: woken,
+            lines_wake: lines_woken,
+            name: known.identity.name.clone(),
             schedule: flush_now,
             drain: drained,
         };
@@ -126,6 +135,7 @@ impl Outlet {
         let (tails, tails_now) = watch::channel(config.tails.clone());
         let logs = Logs { paths: self.paths.clone(), rules: tails_now, board: Some(Arc::clone(&self.board)) };
         let (weak_events, identity) = (events.downgrade(), known.identity.clone());
+        let shipped = ship.run(stopped.clone());
         let identified = async move {
             // Beside the spool, which takes away what waited for it. What was learned goes first: from the identity on
             // what detectors know is stored over it.
@@ -146,7 +156,7 @@ impl Outlet {
         let delivered = async {
             let spooled = async { anyhow::Ok(spooled.await?) };
             let sent = async { anyhow::Ok(Box::pin(delivery.run()).await?) };
-            tokio::try_join!(identified, spooled, sent)?;
+            tokio::try_join!(identified, spooled, sent, shipped)?;
             // What was lost on the last steps is told by the next run.
             anyhow::Ok(self.tell_gaps(&store, &gaps_to).await?)
         };
@@ -157,6 +167,7 @@ impl Outlet {
                 flushes.send_replace(schedule(&config));
                 retention.send_replace(self::retention(&config));
                 tails.send_replace(config.tails.clone());
+                ships.send_replace(Arc::clone(&config.shipped));
                 self.reconnect(&config, &link).await;
                 let instance = self.board.instance();
                 if let (Some(instance), Some(events)) = (instance, weak_events.upgrade()) {
@@ -173,6 +184,29 @@ impl Outlet {
         };
         self.say_farewell(&known.identity, &link, &store).await;
         ended
+    }
+
+    /// What ships logs.
+    fn ship(
+        &self,
+        known: &Known,
+        store: &StoreHandle,
+        logs: watch::Receiver<Arc<Vec<ShippedLog>>>,
+        wake: watch::Sender<Wake>,
+    ) -> Ship {
+        Ship {
+            paths: self.paths.clone(),
+            logs,
+            names: StreamNames {
+                instance_id: known.identity.name.clone(),
+                hostname: HostFacts::of(&self.paths).name,
+            },
+            room: self.config.borrow().state_limit / SHARE_OF_LINES,
+            store: store.clone(),
+            board: Arc::clone(&self.board),
+            server_clock: Arc::clone(&self.server_clock),
+            wake,
+        }
     }
 
     /// Stores gap records of what was not told yet, and counts what is left.
@@ -305,7 +339,9 @@ impl Outlet {
             meters.state_file_bytes = usage.file_bytes;
             meters.unwritten = usage.unwritten;
             meters.waiting = usage.records.into_iter().collect();
-            meters.oldest = waiting.iter().map(|waiting| waiting.oldest).min();
+            // A shipped line is as old as its log says, however short it waits.
+            let own = waiting.iter().filter(|waiting| waiting.kind != Kind::Lines);
+            meters.oldest = own.map(|waiting| waiting.oldest).min();
             meters.clock_offset_ms = self.server_clock.offset_ms();
         });
     }
@@ -395,7 +431,10 @@ async fn learned(store: &StoreHandle) -> anyhow::Result<Vec<Learned>> {
 /// How far logs were read when what was made of their lines was last stored.
 async fn cursors(store: &StoreHandle) -> anyhow::Result<Cursors> {
     let stored = store.values(ValueKind::Cursor).await.context("failed to read the state file")?;
-    let read = |(key, place)| if let ValueKey::Cursor(log) = key { Some((log, place)) } else { None };
+    let read = |(key, place)| match key {
+        ValueKey::Cursor(log) if !is_of_a_shipped_log(&log) => Some((log, place)),
+        _ => None,
+    };
     Ok(stored.into_iter().filter_map(read).collect())
 }
 

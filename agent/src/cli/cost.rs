@@ -40,14 +40,16 @@ impl Cost {
 fn of(config: &Config, interfaces: u32) -> Estimate {
     let scope = config.wishes.scope.unwrap_or(Scope::Instance);
     let anomaly_bands = config.wishes.anomaly_bands;
-    estimate(&config.settings, &Usage { interfaces, ena: true, scope, anomaly_bands, dashboards: 0 })
+    let shipped_bytes_a_day = config.shipped.iter().map(|log| log.daily_limit).sum();
+    let usage = Usage { interfaces, ena: true, scope, anomaly_bands, shipped_bytes_a_day, dashboards: 0 };
+    estimate(&config.settings, &usage)
 }
 
 /// The configuration costs more than it allows itself.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "this configuration costs an estimated ${total:.2} a month, above cost.monthly_limit = {limit}; write a smaller \
-     metrics.set, more of metrics.exclude, a longer publish.interval or another provision.scope, or raise the limit (`vpcwatch cost` shows the parts)"
+     metrics.set, more of metrics.exclude, a longer publish.interval, a smaller daily_limit of logs.ship or another provision.scope, or raise the limit (`vpcwatch cost` shows the parts)"
 )]
 pub(super) struct AboveLimit {
     total: f64,

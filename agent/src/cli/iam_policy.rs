@@ -35,7 +35,7 @@ impl IamPolicy {
         let elections_group = settings.findings_group.clone();
         let input = PolicyInput {
             namespace: settings.namespace,
-            log_groups: vec![settings.samples_group, settings.findings_group],
+            log_groups: config.retention.iter().map(|(group, _)| group.clone()).collect(),
             alarm_prefix: PREFIX.to_owned(),
             dashboard_prefix: PREFIX.to_owned(),
             elections: match config.wishes.scope {

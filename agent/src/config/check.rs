@@ -34,12 +34,14 @@ pub(super) fn check(written: &Written, mistakes: Vec<Mistake>) -> Result<Config,
     let mut tails = checking.tails(&settings.login_patterns);
     // Of several rules for a file the first counts, and these tell of logins too.
     tails.files.splice(..0, web_files);
-    let retention = vec![
+    let mut retention = vec![
         (settings.samples_group.clone(), checking.days("logs.samples_retention_days")),
         (settings.findings_group.clone(), checking.days("logs.findings_retention_days")),
     ];
+    let shipped = checking.shipped_logs(&mut retention);
     let config = Config {
         tails,
+        shipped: shipped.into(),
         provision_at_start: checking.truth("provision.at_start"),
         wishes: checking.wishes(&retention),
         retention,
@@ -169,16 +171,8 @@ impl Checking<'_> {
 
     fn size(&mut self, key: &str, allowed: RangeInclusive<u64>) -> u64 {
         self.read(key, |value| {
-            let shown = |bytes: &u64| ByteSize(*bytes).display().iec_short().to_string();
-            let cure = || {
-                format!("write a size from {} to {}: 256MiB", shown(allowed.start()), shown(allowed.end()))
-            };
-            let text = plain(value, &cure()).map_err(one)?;
-            let size = text.parse::<ByteSize>().map_err(|_| one((format!("{text:?} is no size"), cure())))?;
-            match size.as_u64() {
-                bytes if allowed.contains(&bytes) => Ok(bytes),
-                _ => Err(one((format!("{text:?} is out of range"), cure()))),
-            }
+            let text = plain(value, "write a size: 256MiB").map_err(one)?;
+            size(&text, &allowed).map_err(one)
         })
     }
 
@@ -186,15 +180,7 @@ impl Checking<'_> {
     fn days(&mut self, key: &str) -> Option<u16> {
         self.read(key, |value| {
             let text = plain(value, "write a number of days").map_err(one)?;
-            match text.parse::<u16>() {
-                Ok(0) => Ok(None),
-                Ok(days) if RETENTION_DAYS.contains(&days) => Ok(Some(days)),
-                _ => {
-                    let allowed: Vec<String> = RETENTION_DAYS.iter().map(u16::to_string).collect();
-                    let cure = format!("write 0 (for ever) or one of {}", allowed.join(" "));
-                    Err(one((format!("CloudWatch cannot keep logs for {text} days"), cure)))
-                }
-            }
+            retention_days(&text).map_err(one)
         })
     }
 
@@ -263,6 +249,30 @@ impl Checking<'_> {
 const RETENTION_DAYS: [u16; 22] =
     [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
 
+/// Days; none for ever.
+pub(super) fn retention_days(text: &str) -> Result<Option<u16>, Wrong> {
+    match text.parse::<u16>() {
+        Ok(0) => Ok(None),
+        Ok(days) if RETENTION_DAYS.contains(&days) => Ok(Some(days)),
+        _ => {
+            let allowed: Vec<String> = RETENTION_DAYS.iter().map(u16::to_string).collect();
+            let cure = format!("write 0 (for ever) or one of {}", allowed.join(" "));
+            Err((format!("CloudWatch cannot keep logs for {text} days"), cure))
+        }
+    }
+}
+
+/// A size that is allowed.
+pub(super) fn size(text: &str, allowed: &RangeInclusive<u64>) -> Result<u64, Wrong> {
+    let shown = |bytes: &u64| ByteSize(*bytes).display().iec_short().to_string();
+    let cure = || format!("write a size from {} to {}: 256MiB", shown(allowed.start()), shown(allowed.end()));
+    let size = text.parse::<ByteSize>().map_err(|_| (format!("{text:?} is no size"), cure()))?;
+    match size.as_u64() {
+        bytes if allowed.contains(&bytes) => Ok(bytes),
+        _ => Err((format!("{text:?} is out of range"), cure())),
+    }
+}
+
 fn filled(text: String) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
 }
@@ -324,7 +334,7 @@ fn namespace(text: &str) -> Result<(), Wrong> {
 }
 
 /// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html>, `logGroupName`.
-fn log_group(text: &str) -> Result<(), Wrong> {
+pub(super) fn log_group(text: &str) -> Result<(), Wrong> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_/#".contains(&byte);
     let is_reserved = text.starts_with("aws/");
     if (1..=512).contains(&text.len()) && text.bytes().all(allowed) && !is_reserved {

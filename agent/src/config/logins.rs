@@ -152,7 +152,7 @@ fn grammar(service: &str, patterns: &[LoginPattern]) -> Result<Grammar, Wrong> {
     })
 }
 
-fn unit(text: &str) -> Result<String, Wrong> {
+pub(super) fn unit(text: &str) -> Result<String, Wrong> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
     if text.contains('.') && text.len() <= 255 && text.bytes().all(allowed) {
         return Ok(text.to_owned());

@@ -7,13 +7,16 @@ mod detectors;
 mod layers;
 mod logins;
 mod provision;
+mod ship;
 mod web;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::model::identity::InstanceDimension;
 use crate::model::settings::Settings;
+use crate::model::shipped::ShippedLog;
 use crate::provision::Wishes;
 use crate::sources::SourceRules;
 use crate::tail::TailRules;
@@ -45,6 +48,8 @@ pub struct Config {
     pub sources: SourceRules,
     /// Which logs are read.
     pub tails: TailRules,
+    /// `logs.ship`.
+    pub shipped: Arc<Vec<ShippedLog>>,
     /// `provision.at_start`.
     pub provision_at_start: bool,
     /// The rest of `provision.*`, and the log groups.

@@ -40,6 +40,8 @@ pub struct Usage {
     pub scope: Scope,
     /// Whether there are alarms on what is unusual.
     pub anomaly_bands: bool,
+    /// Bytes of shipped logs that a day may have at most.
+    pub shipped_bytes_a_day: u64,
     /// Dashboards to pay for: the account has three free, and ours is shared by all its hosts.
     pub dashboards: u32,
 }
@@ -113,6 +115,8 @@ pub fn estimate(settings: &Settings, usage: &Usage) -> Estimate {
     let part = |name, quantity: f64, price: f64| Part { name, quantity, dollars: quantity * price };
     let samples = intervals * (SAMPLES_BYTES + EVENT_OVERHEAD) / GIGABYTE;
     let findings = FINDING_EVENTS * (FINDING_BYTES + EVENT_OVERHEAD) / GIGABYTE;
+    #[expect(clippy::cast_precision_loss, reason = "dollars")]
+    let shipped = usage.shipped_bytes_a_day as f64 * HOURS / 24.0 / GIGABYTE;
     let parts = vec![
         part("host metrics", f64::from(host), prices::METRIC),
         part("interface metrics", f64::from(nic), prices::METRIC),
@@ -123,6 +127,7 @@ pub fn estimate(settings: &Settings, usage: &Usage) -> Estimate {
         part("dashboards", f64::from(usage.dashboards), prices::DASHBOARD),
         part("samples log, GB", samples, prices::LOG_GIGABYTE),
         part("findings log, GB", findings, prices::LOG_GIGABYTE),
+        part("shipped logs at most, GB", shipped, prices::LOG_GIGABYTE),
     ];
     let total = parts.iter().map(|part| part.dollars).sum();
     let (region, noted, source) = (prices::REGION, prices::NOTED, prices::SOURCE);
@@ -153,8 +158,14 @@ mod tests {
     use super::*;
     use crate::config::{Config, Layers};
 
-    const USAGE: Usage =
-        Usage { interfaces: 1, ena: true, scope: Scope::Instance, anomaly_bands: false, dashboards: 0 };
+    const USAGE: Usage = Usage {
+        interfaces: 1,
+        ena: true,
+        scope: Scope::Instance,
+        anomaly_bands: false,
+        shipped_bytes_a_day: 0,
+        dashboards: 0,
+    };
 
     fn settings(sets: &[(&str, &str)]) -> Settings {
         let sets = sets.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
@@ -191,6 +202,7 @@ mod tests {
         rises("alarm metrics", &[("web.logs", log)], USAGE);
         rises("sparse metrics", &[("web.logs", log)], USAGE);
         rises("dashboards", &[], Usage { dashboards: 1, ..USAGE });
+        rises("shipped logs at most, GB", &[], Usage { shipped_bytes_a_day: 200 << 20, ..USAGE });
         let other = estimate(&settings(&[]), &Usage { ena: false, ..USAGE });
         assert!(dollars(&other, "sparse metrics") < dollars(&usual, "sparse metrics"));
     }

@@ -23,6 +23,8 @@ pub enum Loss {
     Damaged,
     /// It waited for the host's identity, with too many others.
     Crowded,
+    /// A shipped log had reached its `daily_limit`.
+    DailyLimit,
 }
 
 impl Loss {
@@ -35,6 +37,7 @@ impl Loss {
             Loss::Rejected => "refused by CloudWatch as invalid",
             Loss::Damaged => "the state file was damaged",
             Loss::Crowded => "waited too long for the host's identity",
+            Loss::DailyLimit => "beyond the day's limit of a shipped log",
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod login;
 pub mod meters;
 pub mod record;
 pub mod settings;
+pub mod shipped;
 pub mod snapshot;
 pub mod spool;
 pub mod syns;

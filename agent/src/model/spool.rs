@@ -36,11 +36,13 @@ pub enum Kind {
     Logs,
     /// Log events that say what was lost.
     Gaps,
+    /// Lines of logs that are shipped. Last: they wait for all others, and their number is in state files.
+    Lines,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 4] = [Kind::Metrics, Kind::Findings, Kind::Logs, Kind::Gaps];
+    pub const ALL: [Kind; 5] = [Kind::Metrics, Kind::Findings, Kind::Logs, Kind::Gaps, Kind::Lines];
 
     /// Its name in messages and in the status.
     pub fn as_str(self) -> &'static str {
@@ -49,6 +51,7 @@ impl Kind {
             Kind::Findings => "findings",
             Kind::Logs => "logs",
             Kind::Gaps => "gaps",
+            Kind::Lines => "lines",
         }
     }
 }

@@ -34,6 +34,7 @@ mod webmin;
 mod xrdp;
 
 pub use reader::{Explained, LoginReader};
+pub use stamp::LineTimes;
 
 use std::borrow::Cow;
 use std::net::IpAddr;

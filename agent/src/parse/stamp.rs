@@ -94,6 +94,17 @@ impl Stamp {
     }
 }
 
+/// Finds the times of lines whatever wrote them, where they are of a known form.
+#[derive(Debug, Default)]
+pub struct LineTimes(LastSecond);
+
+impl LineTimes {
+    /// The time that a line says it is of: at its beginning, or where daemons are known to write it.
+    pub fn find(&mut self, line: &str, read: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+        Stamp::find(line)?.time(read, zone, &mut self.0)
+    }
+}
+
 impl From<own_time::Written> for Stamp {
     fn from(own_time::Written { at, offset }: own_time::Written) -> Self {
         let written = Written {

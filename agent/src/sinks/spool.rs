@@ -152,7 +152,9 @@ pub fn gap_entry(gap: &Gap, metrics_to: &Destination, era: &ClockEra) -> Entry {
     }
     tracing::warn!("{}: {} records lost: {}", place(&gap.destination), gap.records, gap.cause.as_str());
     let event = StoredEvent { timestamp: wall(), message: message.to_string() };
-    Entry { destination, kind: Kind::Gaps, era: era.clone(), payload: Payload::Logs(vec![event]) }
+    // What one delivery takes, no other may: a gap among shipped lines goes with them.
+    let kind = if gap.kind == Kind::Lines { Kind::Lines } else { Kind::Gaps };
+    Entry { destination, kind, era: era.clone(), payload: Payload::Logs(vec![event]) }
 }
 
 #[cfg(test)]

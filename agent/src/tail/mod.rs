@@ -131,6 +131,19 @@ pub fn all(rules: &TailRules, paths: &Paths, cursors: &Cursors) -> (Vec<Box<dyn 
     (readers, told.join(", "))
 }
 
+/// A reader of files for whoever wants nothing but their lines, on from places stored earlier.
+pub fn of_files(patterns: &[String], paths: &Paths, cursors: Cursors) -> Box<dyn Tail> {
+    let rule = |pattern: &String| FileRule { pattern: pattern.clone(), grammar: Grammar::Auto };
+    Box::new(Files::new(patterns.iter().map(rule).collect(), paths.clone(), cursors, zone(paths)))
+}
+
+/// A reader of what the journal has of these units, on from a place stored earlier.
+pub fn of_units(units: &[String], paths: &Paths, cursors: &Cursors) -> Box<dyn Tail> {
+    let matches = journal::matches_of_units(units, journal::machine_id(paths).as_deref());
+    let place = cursors.get(journal::LOG).map(Vec::as_slice);
+    Box::new(Journal::new(journal::program(paths), matches, place, zone(paths)))
+}
+
 /// The system's log file. Where there is none yet, each that there may be: it is read when it appears.
 fn system_files(paths: &Paths) -> Vec<FileRule> {
     let rule = |path: &&str| FileRule { pattern: (*path).to_owned(), grammar: Grammar::Auto };

@@ -138,6 +138,7 @@ enum Progress {
 pub struct Deliver<S> {
     sink: S,
     kinds: &'static [Kind],
+    pause: Duration,
     store: StoreHandle,
     board: Arc<Board>,
     server_clock: Arc<ServerClock>,
@@ -165,6 +166,7 @@ impl<S: Sink> Deliver<S> {
         Deliver {
             sink,
             kinds,
+            pause: S::LIMITS.pause,
             store,
             board,
             server_clock,
@@ -175,6 +177,12 @@ impl<S: Sink> Deliver<S> {
             turns: HashMap::new(),
             turn: 0,
         }
+    }
+
+    /// Waits so long between two requests of a backlog.
+    #[must_use]
+    pub fn paced(self, pause: Duration) -> Self {
+        Deliver { pause, ..self }
     }
 
     /// Delivers until `stop`; then what is left, until nothing is, or the caller has waited long enough.
@@ -216,7 +224,7 @@ impl<S: Sink> Deliver<S> {
             if flush {
                 self.flush().await?;
             } else if Instant::now() >= backlog_at && self.backlog().await? {
-                backlog_at = Instant::now() + S::LIMITS.pause.mul_f64(jitter());
+                backlog_at = Instant::now() + self.pause.mul_f64(jitter());
             }
         }
         self.drain().await

@@ -71,6 +71,17 @@ pub fn matches(units: &[String], machine: Option<&str>) -> Vec<String> {
     groups.join(&String::from("+"))
 }
 
+/// The same for the entries of these units alone, and what systemd itself says of them.
+pub fn matches_of_units(units: &[String], machine: Option<&str>) -> Vec<String> {
+    let machine = machine.map(|id| format!("_MACHINE_ID={id}"));
+    let names: Vec<String> = units.iter().filter_map(|unit| whole_name(unit)).collect();
+    let own = names.iter().map(|unit| format!("_SYSTEMD_UNIT={unit}")).chain(machine.clone());
+    let of_systemd =
+        names.iter().map(|unit| format!("UNIT={unit}")).chain(["_PID=1".to_owned()]).chain(machine);
+    let groups: [Vec<String>; 2] = [own.collect(), of_systemd.collect()];
+    groups.join(&String::from("+"))
+}
+
 fn whole_name(unit: &str) -> Option<String> {
     let unit = unit.trim();
     let has_kind = [".service", ".scope", ".socket", ".slice", ".mount", ".timer"]

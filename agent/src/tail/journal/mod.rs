@@ -37,7 +37,7 @@ use crate::host::paths::Paths;
 use crate::model::log_line::{Cursor, Grammar, LogLine, LogLines};
 
 pub use self::child::Program;
-pub use self::matches::matches;
+pub use self::matches::{matches, matches_of_units};
 
 /// What the journal is called in [`LogLines::log`] and as the key of its cursor.
 pub const LOG: &str = "journal";
