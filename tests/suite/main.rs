@@ -27,4 +27,5 @@ mod moto;
 mod provisioning;
 mod recordings;
 mod roots;
+mod shipping;
 mod system;

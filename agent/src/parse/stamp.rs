@@ -101,7 +101,9 @@ pub struct LineTimes(LastSecond);
 impl LineTimes {
     /// The time that a line says it is of: at its beginning, or where daemons are known to write it.
     pub fn find(&mut self, line: &str, read: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
-        Stamp::find(line)?.time(read, zone, &mut self.0)
+        // An access log's own time may stand in front, in brackets.
+        let of_access = || own_time::of_access(line.strip_prefix('[')?).map(Stamp::from);
+        Stamp::find(line).or_else(of_access)?.time(read, zone, &mut self.0)
     }
 }
 

@@ -112,7 +112,7 @@ fn entries_come_back_as_they_were_also_after_reopening() {
     assert_eq!((stats[1].kind, stats[1].records, stats[1].oldest), (Kind::Findings, 2, at(3)));
     assert_eq!(
         store.usage().records,
-        vec![(Kind::Metrics, 2), (Kind::Findings, 2), (Kind::Logs, 0), (Kind::Gaps, 0)]
+        vec![(Kind::Metrics, 2), (Kind::Findings, 2), (Kind::Logs, 0), (Kind::Gaps, 0), (Kind::Lines, 0)]
     );
 }
 

@@ -58,6 +58,8 @@ async fn deliver(folder: &Path, count: u64, poison: Option<u64>) -> anyhow::Resu
         server_clock,
         board: Arc::clone(&board),
         retention,
+        lines_wake: woken.clone(),
+        name: "numbered".into(),
         wake: woken,
         schedule,
         drain: drained,
