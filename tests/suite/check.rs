@@ -46,6 +46,20 @@ fn a_host_without_aws_is_looked_at_alone() {
 }
 
 #[test]
+fn a_log_that_cannot_be_shipped_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("proc")).unwrap();
+    std::fs::create_dir_all(folder.path().join("var/log/shop.log")).unwrap(); // no file, a folder
+    let shipped =
+        "logs.ship=[{ name = 'shop', files = ['/var/log/shop.log'] }, { name = 'api', files = ['/api'] }]";
+    let mut command = command();
+    command.args(["check", "--offline", "--set", "logins.source=off", "--set", shipped, "--root"]);
+    let told = printed(&command.arg(folder.path()).output().unwrap(), 4);
+    assert!(told.contains("degraded   shipped log shop: /var/log/shop.log: "), "{told}");
+    assert!(told.contains("ok         shipped log api: /api"), "{told}");
+}
+
+#[test]
 fn each_permission_is_proven_named_or_said_to_be_unproven_and_nothing_is_changed() {
     let aws = FakeAws::start().unwrap();
     let told = printed(&check(&of(&aws), &AT_START), 0);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use vpcwatch_tests::fake_aws::FakeAws;
+use vpcwatch_tests::fixture;
 
 use crate::agent::{self, PATH, printed};
 use crate::delivery::{Program, keys, wait_for, with_environment};
@@ -28,6 +29,9 @@ impl Shop {
     /// `more` keys of the log, as TOML.
     fn new(more: &str) -> Self {
         let (root, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let copied =
+            Command::new("cp").arg("-r").arg(fixture("kernel-6.18").join(".")).arg(root.path()).status();
+        assert!(copied.unwrap().success());
         std::fs::create_dir_all(root.path().join("var/log")).unwrap();
         let shop = Shop { root, state, aws: FakeAws::start().unwrap(), more: more.to_owned() };
         File::create(shop.log()).unwrap();
@@ -75,7 +79,8 @@ impl Shop {
 }
 
 fn numbered(numbers: std::ops::Range<u32>) -> String {
-    numbers.map(|number| format!("line {number}\n")).collect()
+    let lines: Vec<String> = numbers.map(|number| format!("line {number}\n")).collect();
+    lines.concat()
 }
 
 #[test]
@@ -123,11 +128,10 @@ fn each_line_arrives_once_through_outage_kills_and_rotation() {
 
 #[test]
 fn lines_are_joined_chosen_and_stamped_as_the_configuration_says() {
-    let shop = Shop::new(
-        r"first_line = '^\d\d\.\d\d\.', time = '%d.%m.%Y %H:%M:%S', zone = 'UTC', exclude = ['health'], group = '/shop',
-          stream = '{hostname}-{instance_id}-{file}', retention_days = 7",
-    );
-    std::fs::create_dir_all(shop.root.path().join("etc")).unwrap();
+    let shop = Shop::new(concat!(
+        r", first_line = '^\d\d\.\d\d\.', time = '%d.%m.%Y %H:%M:%S', zone = 'UTC', exclude = ['health']",
+        ", group = '/shop', stream = '{hostname}-{instance_id}-{file}', retention_days = 7"
+    ));
     shop.begin();
     let running = shop.run(&[]);
     let day = shop.aws.now().to_zoned(jiff::tz::TimeZone::UTC).date();
@@ -147,7 +151,7 @@ fn lines_are_joined_chosen_and_stamped_as_the_configuration_says() {
 
 #[test]
 fn a_day_has_a_limit_and_the_stream_says_where_it_ends() {
-    let shop = Shop::new("daily_limit = '1MiB'");
+    let shop = Shop::new(", daily_limit = '1MiB'");
     shop.begin();
     let running = shop.run(&[]);
     let line = format!("{}\n", "x".repeat(1000));
@@ -172,12 +176,12 @@ fn a_day_has_a_limit_and_the_stream_says_where_it_ends() {
 /// An outage, and more lines than the state file holds: they wait in their log.
 #[test]
 fn lines_wait_in_their_log_rather_than_crowd_out_what_the_agent_says() {
-    let shop = Shop::new("daily_limit = '1GiB'");
+    let shop = Shop::new(", daily_limit = '1GiB'");
     shop.begin();
     shop.aws.down();
     let running = shop.run(&["--set", "state.limit=8MiB"]);
-    let lines: String = (0..20_000).map(|number| format!("{number:06} {}\n", "y".repeat(993))).collect();
-    shop.append(&lines);
+    let lines: Vec<String> = (0..20_000).map(|number| format!("{number:06} {}\n", "y".repeat(993))).collect();
+    shop.append(&lines.concat());
     let status = || std::fs::read_to_string(shop.state.path().join("status.json")).unwrap_or_default();
     let begun = std::time::Instant::now();
     while !status().contains("take their share of the state file") {
@@ -200,7 +204,7 @@ fn lines_wait_in_their_log_rather_than_crowd_out_what_the_agent_says() {
 
 #[test]
 fn a_dry_run_shows_what_would_be_shipped() {
-    let shop = Shop::new("exclude = ['debug']");
+    let shop = Shop::new(", exclude = ['debug']");
     let mut command = Command::new(PATH);
     command.args(["run", "--dry-run", "--output", "json", "--interval", "1s", "--for", "30s"]);
     command.args(["--set", "logins.source=off", "--set", &shop.setting(), "--root"]).arg(shop.root.path());

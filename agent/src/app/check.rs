@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use super::agent::aws_settings;
 use super::on_one_thread;
 use super::provision::check_topics;
+use super::ship::tail_of;
 use crate::aws::{Aws, ServerClock};
 use crate::check::{Checked, Line, Verdict, permissions};
 use crate::config::Config;
@@ -18,7 +19,7 @@ use crate::model::alarms::Scope;
 use crate::model::snapshot::SourceOutcome;
 use crate::sampler::Sampler;
 use crate::service::status::Status;
-use crate::tail::{self, Cursors, Read};
+use crate::tail::{self, Cursors, Read, Tail};
 use crate::{provision, sources};
 
 const HOST: &str = "host";
@@ -40,6 +41,19 @@ pub struct Check {
     pub paths: Paths,
     /// Whether AWS is left out: an image that is built has no role.
     pub offline: bool,
+}
+
+/// What is wrong with logs, each; else one line that says which they are.
+fn logs(name: &str, readers: Vec<Box<dyn Tail>>, told: String) -> Vec<Line> {
+    let read = readers.into_iter().flat_map(|mut reader| reader.read(LOG));
+    let troubles = read.filter_map(|read| match read {
+        Read::Trouble { log, what } if what.contains(&log) => Some((name.to_owned(), what)),
+        Read::Trouble { log, what } => Some((format!("{name}: {log}"), what)),
+        _ => None,
+    });
+    let troubles: Vec<Line> =
+        troubles.map(|(of, what)| Line::new(HOST, &of, Verdict::Degraded, what)).collect();
+    if troubles.is_empty() { vec![Line::new(HOST, name, Verdict::Ok, told)] } else { troubles }
 }
 
 impl Check {
@@ -69,18 +83,11 @@ impl Check {
             })
             .collect();
         let (readers, told) = tail::all(&self.config.tails, &self.paths, &Cursors::new());
-        let mut troubles = Vec::new();
-        for mut reader in readers {
-            for read in reader.read(LOG) {
-                if let Read::Trouble { log, what } = read {
-                    troubles.push(Line::new(HOST, &format!("log {log}"), Verdict::Degraded, what));
-                }
-            }
+        lines.extend(logs("logs", readers, told));
+        for log in self.config.shipped.iter() {
+            let (reader, told) = tail_of(log, &self.paths, Cursors::new());
+            lines.extend(logs(&format!("shipped log {}", log.name), vec![reader], told));
         }
-        if troubles.is_empty() {
-            troubles.push(Line::new(HOST, "logs", Verdict::Ok, told));
-        }
-        lines.extend(troubles);
         lines.push(self.state());
         lines
     }

@@ -65,12 +65,7 @@ pub(super) fn readers(
         let clock = Monotonic::start();
         let (shipper, at) = Shipper::new(log.clone(), names.clone(), own, clock.milliseconds());
         let at: Cursors = at.into_iter().collect();
-        let (tail, what) = match &log.from {
-            Origin::Files(files) => (tail::of_files(files, paths, at), files.join(", ")),
-            Origin::Units(units) => {
-                (tail::of_units(units, paths, &at), format!("the journal of {}", units.join(", ")))
-            }
-        };
+        let (tail, what) = tail_of(log, paths, at);
         tracing::info!("log {} ({what}) is shipped to {}", log.name, log.group);
         let (to, name) = (to.clone(), Arc::clone(&log.name));
         threads.push(on_a_thread("ship", move || {
@@ -79,6 +74,16 @@ pub(super) fn readers(
         })?);
     }
     Ok(threads)
+}
+
+/// What reads that log, and what that is for people.
+pub(super) fn tail_of(log: &ShippedLog, paths: &Paths, at: Cursors) -> (Box<dyn Tail>, String) {
+    match &log.from {
+        Origin::Files(files) => (tail::of_files(files, paths, at), files.join(", ")),
+        Origin::Units(units) => {
+            (tail::of_units(units, paths, &at), format!("the journal of {}", units.join(", ")))
+        }
+    }
 }
 
 /// Reads until nobody listens.
@@ -115,7 +120,7 @@ fn read(
     }
 }
 
-/// What an operator should know of lines is said when it first happens; counts are in the status.
+/// What an operator should know of lines is said when it first happens.
 fn tell_once(name: &str, told: &mut Counts, now: Counts) {
     if now.cut > 0 && told.cut == 0 {
         tracing::warn!(

@@ -244,6 +244,10 @@ impl Shipper {
     }
 
     fn event(&mut self, log: &str, event: StoredEvent, shipment: &mut Shipment) {
+        // CloudWatch Logs refuses an event without text, and with it all of its request.
+        if event.message.is_empty() {
+            return;
+        }
         let finds = |pattern: &Regex| pattern.is_match(&event.message);
         let is_included = self.include.is_empty() || self.include.iter().any(finds);
         if !is_included || self.exclude.iter().any(finds) {

@@ -78,6 +78,17 @@ fn each_line_is_an_event_of_its_own_time_else_of_the_line_before_it() {
 }
 
 #[test]
+fn empty_lines_are_no_events_but_stay_within_one() {
+    let texts = ["", "2026-11-24 11:00:00 a", "", " b", "2026-11-24 11:00:01 c", ""];
+    assert_eq!(new(log()).ship(&lines(&texts, READ), 0).counts.shipped, 3);
+    let mut shipper = new(joined());
+    let mut told = messages(&shipper.ship(&lines(&texts, READ), 0));
+    told.extend(messages(&shipper.due(READ.parse().unwrap(), QUIET_MS)));
+    let texts: Vec<&str> = told.iter().map(|(_, text)| text.as_str()).collect();
+    assert_eq!(texts, ["2026-11-24 11:00:00 a\n\n b", "2026-11-24 11:00:01 c\n"]);
+}
+
+#[test]
 fn what_claims_to_be_of_the_future_is_of_now_and_counted() {
     let shipment = new(log()).ship(&lines(&["2026-11-24 12:09:00 a", "2027-01-01 00:00:00 b"], READ), 0);
     assert_eq!(messages(&shipment)[0].0, "2026-11-24T12:09:00Z");

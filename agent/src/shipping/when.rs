@@ -45,7 +45,7 @@ impl When {
                 is_opened.then_some(behind.trim_start())
             })?;
             match value.strip_prefix('"') {
-                Some(text) => self.known.find(text, read, zone),
+                Some(text) => self.known.find(text.split('"').next()?, read, zone),
                 None => of_epoch(value),
             }
         })

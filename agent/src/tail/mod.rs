@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use self::file::Files;
-use self::journal::Journal;
+use self::journal::{Journal, LineEnds};
 use crate::host::clock::zone;
 use crate::host::paths::Paths;
 use crate::model::log_line::{Grammar, LogLines};
@@ -141,7 +141,8 @@ pub fn of_files(patterns: &[String], paths: &Paths, cursors: Cursors) -> Box<dyn
 pub fn of_units(units: &[String], paths: &Paths, cursors: &Cursors) -> Box<dyn Tail> {
     let matches = journal::matches_of_units(units, journal::machine_id(paths).as_deref());
     let place = cursors.get(journal::LOG).map(Vec::as_slice);
-    Box::new(Journal::new(journal::program(paths), matches, place, zone(paths)))
+    let journal = Journal::new(journal::program(paths), matches, place, zone(paths));
+    Box::new(journal.with_line_ends(LineEnds::Kept))
 }
 
 /// The system's log file. Where there is none yet, each that there may be: it is read when it appears.

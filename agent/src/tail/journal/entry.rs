@@ -12,6 +12,15 @@ use crate::model::log_line::{LogLine, Writer};
 /// What is asked for beside what each entry has anyway: `__CURSOR` and the times.
 pub(super) const FIELDS: &str = "MESSAGE,SYSLOG_IDENTIFIER,SYSLOG_PID,_PID,_COMM";
 
+/// What becomes of line ends within a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LineEnds {
+    /// Spaces: an entry is one line whatever it holds, so that nobody can begin a line of their own within one.
+    Joined,
+    /// They stay, for whoever hands the entry on as it is.
+    Kept,
+}
+
 /// What an entry says, as far as it is of use.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -35,9 +44,8 @@ impl Entry {
         (entry, is_whole)
     }
 
-    /// The line of a log that it is: one, whatever the message holds, so that nobody can begin a line of their own within
-    /// one. None without a message or a time, unless it was cut off before them.
-    pub(super) fn into_line(self, is_cut: bool) -> Option<LogLine> {
+    /// The line of a log that it is. None without a message or a time, unless it was cut off before them.
+    pub(super) fn into_line(self, line_ends: LineEnds, is_cut: bool) -> Option<LogLine> {
         let time = self.time_us.and_then(|time| Timestamp::from_microsecond(time).ok());
         if !is_cut && (time.is_none() || self.message.is_none()) {
             return None;
@@ -45,7 +53,10 @@ impl Entry {
         let mut text = self.message.unwrap_or_default();
         let is_cut = is_cut || text.len() > LINE;
         text.truncate(text.floor_char_boundary(LINE));
-        let text = text.trim_end_matches(['\n', '\r']).replace(['\n', '\r'], " ");
+        text.truncate(text.trim_end_matches(['\n', '\r']).len());
+        if line_ends == LineEnds::Joined {
+            text = text.replace(['\n', '\r'], " ");
+        }
         let program = self.program.or(self.command).unwrap_or_default();
         let pid = self.pid.or(self.syslog_pid);
         Some(LogLine { text, writer: time.map(|time| Writer { time, program, pid }), is_cut })

@@ -37,6 +37,7 @@ use crate::host::paths::Paths;
 use crate::model::log_line::{Cursor, Grammar, LogLine, LogLines};
 
 pub use self::child::Program;
+pub use self::entry::LineEnds;
 pub use self::matches::{matches, matches_of_units};
 
 /// What the journal is called in [`LogLines::log`] and as the key of its cursor.
@@ -111,6 +112,7 @@ pub struct Journal {
     log: Arc<str>,
     program: Program,
     matches: Vec<String>,
+    line_ends: LineEnds,
     zone: TimeZone,
     pace: Pace,
     place: Place,
@@ -148,6 +150,7 @@ impl Journal {
             log: LOG.into(),
             program,
             matches,
+            line_ends: LineEnds::Joined,
             zone,
             pace,
             begin: None,
@@ -159,6 +162,11 @@ impl Journal {
             damage: None,
             first_words: gap,
         }
+    }
+
+    /// Does otherwise with line ends within messages, which are joined.
+    pub fn with_line_ends(self, line_ends: LineEnds) -> Self {
+        Journal { line_ends, ..self }
     }
 
     /// Waits otherwise.
@@ -318,7 +326,7 @@ impl Journal {
             batch.has_entry = true;
             self.place.until_us = entry.time_us.unwrap_or(self.place.until_us);
             self.place.cursor = entry.cursor.clone().or_else(|| self.place.cursor.take());
-            batch.add(entry.into_line(is_cut));
+            batch.add(entry.into_line(self.line_ends, is_cut));
         }
         true
     }

@@ -133,11 +133,12 @@ fn entries_become_lines() {
             r#"{{"__CURSOR":"c","MESSAGE":{message},"__REALTIME_TIMESTAMP":"{T}","_PID":"7","_COMM":"cat"}}"#
         )
     };
-    let text = |message: &str| {
+    let read = |message: &str, line_ends: LineEnds| {
         let (entry, is_whole) = Entry::read(fields(message).as_bytes());
         assert!(is_whole, "{message}");
-        entry.into_line(false).map(|line| (line.text, line.is_cut))
+        entry.into_line(line_ends, false).map(|line| (line.text, line.is_cut))
     };
+    let text = |message: &str| read(message, LineEnds::Joined);
     let some = |text: &str| Some((text.to_string(), false));
     assert_eq!(text(r#""Failed \"x\" \u0001""#), some("Failed \"x\" \u{1}"));
     assert_eq!(text("null"), None);
@@ -157,6 +158,7 @@ fn entries_become_lines() {
             .count(),
         1
     );
+    assert_eq!(read(r#""boom\n  at a\n""#, LineEnds::Kept), some("boom\n  at a"));
     assert_eq!(text(&format!("\"{}\"", "é".repeat(LINE))), Some(("é".repeat(LINE / 2), true)));
 }
 
@@ -165,7 +167,7 @@ fn an_entry_names_its_writer() {
     let base = format!(r#""MESSAGE":"m","__REALTIME_TIMESTAMP":"{T}""#);
     let writer = |more: &str| {
         let (entry, _) = Entry::read(format!("{{{base}{more}}}").as_bytes());
-        let writer = entry.into_line(false).unwrap().writer.unwrap();
+        let writer = entry.into_line(LineEnds::Joined, false).unwrap().writer.unwrap();
         assert_eq!(writer.time.as_microsecond(), T);
         (writer.program, writer.pid)
     };
