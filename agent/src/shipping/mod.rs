@@ -198,22 +198,26 @@ impl Shipper {
         now_ms: u64,
         shipment: &mut Shipment,
     ) {
-        let text = text(line);
+        let writer = writer(line);
         if let Some(first_line) = &self.first_line
             && !first_line.is_match(&line.text)
             && let Some(open) = self.open.get_mut(&lines.log)
+            // What others of the journal write between belongs to nothing.
+            && open.text.starts_with(&writer)
         {
-            if open.text.len() + 1 + text.len() <= EVENT {
+            if open.text.len() + 1 + line.text.len() <= EVENT {
                 open.text.push('\n');
-                open.text.push_str(&text);
+                open.text.push_str(&line.text);
                 open.since_ms = now_ms;
                 return;
             }
             let time = open.time;
             self.close(&lines.log, shipment);
+            let text = writer + &line.text;
             self.open.insert(Arc::clone(&lines.log), Open { time, text, since_ms: now_ms });
             return;
         }
+        let text = writer + &line.text;
         let written = match &line.writer {
             Some(writer) => Some(writer.time),
             None => self.when.written(&line.text, lines.read, zone),
@@ -322,14 +326,14 @@ impl Open {
     }
 }
 
-/// A line as it is shipped: an entry of the journal with its writer before it, as syslog shows it.
-fn text(line: &LogLine) -> String {
+/// What stands before an entry of the journal, as syslog shows it; nothing before a line of a file.
+fn writer(line: &LogLine) -> String {
     match &line.writer {
         Some(writer) if !writer.program.is_empty() => match writer.pid {
-            Some(pid) => format!("{}[{pid}]: {}", writer.program, line.text),
-            None => format!("{}: {}", writer.program, line.text),
+            Some(pid) => format!("{}[{pid}]: ", writer.program),
+            None => format!("{}: ", writer.program),
         },
-        _ => line.text.clone(),
+        _ => String::new(),
     }
 }
 

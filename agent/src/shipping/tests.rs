@@ -202,6 +202,17 @@ fn entries_of_the_journal_keep_their_time_and_writer() {
 }
 
 #[test]
+fn what_others_write_between_is_no_part_of_an_event() {
+    let mut of_journal = lines(&["2026 boom", " at a", "Stopping shop", " at b", "2027 end"], READ);
+    for (line, program) in of_journal.lines.iter_mut().zip(["shop", "shop", "systemd", "shop", "shop"]) {
+        line.writer = Some(Writer { time: READ.parse().unwrap(), program: program.into(), pid: Some(7) });
+    }
+    let shipment = new(ShippedLog { first_line: Some("^20".into()), ..log() }).ship(&of_journal, 0);
+    let texts: Vec<String> = messages(&shipment).into_iter().map(|(_, text)| text).collect();
+    assert_eq!(texts, ["shop[7]: 2026 boom\n at a", "systemd[7]: Stopping shop", "shop[7]:  at b"]);
+}
+
+#[test]
 fn a_stream_has_a_name_that_cloudwatch_takes() {
     for (template, stream) in [
         ("{instance_id}", "i-1"),

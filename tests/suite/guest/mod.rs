@@ -6,6 +6,7 @@ mod image;
 mod logins;
 mod packages;
 mod service;
+mod shipping;
 mod watched;
 
 use std::time::{Duration, Instant};
