@@ -6,6 +6,7 @@
 //! `-- --skip moto::`.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod access;
 mod agent;
 mod benign_days;
 mod captures;

@@ -18,16 +18,16 @@ const GROUP: &str = "/vpcwatch/logs";
 const STREAM: &str = "web-1/shop";
 
 /// A host with a log, an agent's state, and CloudWatch.
-struct Shop {
+pub(crate) struct Shop {
     root: tempfile::TempDir,
     state: tempfile::TempDir,
-    aws: FakeAws,
+    pub(crate) aws: FakeAws,
     more: String,
 }
 
 impl Shop {
     /// `more` keys of the log, as TOML.
-    fn new(more: &str) -> Self {
+    pub(crate) fn new(more: &str) -> Self {
         let (root, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let copied =
             Command::new("cp").arg("-r").arg(fixture("kernel-6.18").join(".")).arg(root.path()).status();
@@ -46,7 +46,7 @@ impl Shop {
         format!("logs.ship=[{{ name = 'shop', files = ['/var/log/shop.log'] {} }}]", self.more)
     }
 
-    fn run(&self, more: &[&str]) -> Program {
+    pub(crate) fn run(&self, more: &[&str]) -> Program {
         let mut command = Command::new(PATH);
         command.args(["run", "--set", "publish.interval=1s", "--set", "identity.host=web-1"]);
         command
@@ -64,7 +64,7 @@ impl Shop {
         self.run(&["--for", "3s"]).end();
     }
 
-    fn append(&self, text: &str) {
+    pub(crate) fn append(&self, text: &str) {
         OpenOptions::new().append(true).open(self.log()).unwrap().write_all(text.as_bytes()).unwrap();
     }
 

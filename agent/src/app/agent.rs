@@ -249,8 +249,13 @@ impl Process {
 }
 
 /// Without what is for people on this host: before the identity is known nobody takes records away, and there is no
-/// other kind.
+/// other kind. Of that, what was found odd in logs is told.
 fn for_the_state_file(mut records: Vec<Record>) -> Vec<Record> {
+    for record in &records {
+        if let Record::Summary(interval) = record {
+            interval.remarks.iter().for_each(|remark| tracing::warn!("{remark}"));
+        }
+    }
     records.retain(|record| !matches!(record, Record::Finding(_) | Record::Summary(_)));
     records
 }

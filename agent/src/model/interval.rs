@@ -29,6 +29,8 @@ pub struct Interval {
     pub listeners: Vec<ListenerSummary>,
     /// Sources that were not `ok` at the last snapshot: name, outcome and message.
     pub troubles: Vec<String>,
+    /// What was found odd in logs, each thing once for each file.
+    pub remarks: Vec<String>,
 }
 
 /// One metric, at one interface where it has that dimension.

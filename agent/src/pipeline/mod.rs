@@ -261,7 +261,7 @@ impl Pipeline {
 
     fn publish(&mut self, mut interval: Interval) -> Vec<Record> {
         interval.troubles.extend(self.log_troubles.iter().map(|(log, what)| format!("{log}: {what}")));
-        interval.troubles.append(&mut self.remarks);
+        interval.remarks.append(&mut self.remarks);
         self.sparse.decide_all(&self.settings, &mut interval);
         let mut records = self.hand_on(Waiting::Interval(interval.clone()));
         records.push(Record::Summary(Box::new(interval)));
@@ -445,10 +445,7 @@ mod tests {
                 }
                 Record::Summary(interval) => {
                     assert!(
-                        interval
-                            .troubles
-                            .iter()
-                            .any(|trouble| trouble.contains("/a: a number without a unit"))
+                        interval.remarks.iter().any(|remark| remark.contains("/a: a number without a unit"))
                     );
                 }
                 _ => {}

@@ -157,6 +157,9 @@ impl Render<'_> {
         if !interval.troubles.is_empty() {
             tell("troubles", json!(interval.troubles));
         }
+        if !interval.remarks.is_empty() {
+            tell("remarks", json!(interval.remarks));
+        }
         LogEvent {
             log_group_name: self.settings.samples_group.clone(),
             log_stream_name: stream_name(&self.identity.name),

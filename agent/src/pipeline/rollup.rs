@@ -313,6 +313,7 @@ impl Open {
             series: series.collect(),
             listeners,
             troubles: self.troubles.clone(),
+            remarks: Vec::new(),
         }
     }
 }

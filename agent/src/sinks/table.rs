@@ -37,7 +37,7 @@ pub fn render(interval: &Interval, heading: Option<&str>) -> String {
     table.group("WEB", interval, Group::Web);
     table.group("PRESSURE", interval, Group::Pressure);
     table.group("AGENT", interval, Group::Agent);
-    for trouble in &interval.troubles {
+    for trouble in interval.troubles.iter().chain(&interval.remarks) {
         table.line(format_args!("{ALERT}! {}{ALERT:#}", printable(trouble)));
     }
     if heading.is_some() {

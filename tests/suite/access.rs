@@ -1,0 +1,55 @@
+//! An access log of all that logs may hold, measured by a running agent: what is odd is counted, said once, and the rest goes on.
+
+use crate::delivery::wait_for;
+use crate::shipping::Shop;
+
+const MEASURED: &str = "web.logs=[{ name = 'shop', files = ['/var/log/shop.log'] }]";
+
+/// A line as nginx writes it with a time of its own form behind.
+fn line(date: &str, request: &str, status: u16, time: &str) -> String {
+    format!("192.0.2.4 - - [{date} +0000] \"{request}\" {status} 612 \"-\" \"x \\\"y\\\"\" {time}\n")
+}
+
+#[test]
+fn odd_lines_are_counted_and_said_once_and_the_rest_goes_on() {
+    let shop = Shop::new("");
+    let run = |more: &[&str]| shop.run(&[&["--set", MEASURED, "--set", "metrics.set=full"], more].concat());
+    run(&["--for", "3s"]).end();
+    let mut running = run(&[]);
+    let day = shop.aws.now().strftime("%d/%b/%Y:%H:%M:%S").to_string();
+    let usual = line(&day, "GET /a HTTP/1.1", 200, "rt=0.100");
+    let odd = [
+        line(&day, "GET /\\\"b HTTP/1.1", 404, "rt=0.100"),
+        line(&day, "GET / HTTP/1.1", 200, "-0.001"),
+        line(&day, "GET / HTTP/1.1", 200, "1234"),
+        line("01/Jan/2099:00:00:00", "GET / HTTP/1.1", 200, "rt=0.100"),
+        "{\"remote_addr\":\"192.0.2.4\",\"status\":500,\"request_time\":0.250,\"request\":\"GET / HTTP/1.1\"}\n".to_owned(),
+        format!("{}\n", "x".repeat(1_000_000)),
+        "what is this\n".to_owned(),
+    ];
+    let odd = odd.concat();
+    shop.append(&[usual.as_str(), &odd, &odd, &usual].concat());
+    let sum = |metric: &str| -> (f64, f64) {
+        let data = shop.aws.metrics().into_iter().filter(|datum| datum.name == metric);
+        data.fold((0.0, 0.0), |(n, sum), datum| (n + datum.sum().0, sum + datum.sum().1))
+    };
+    wait_for(&shop.aws, "each request", |_| sum("http_requests").1 >= 12.0);
+    wait_for(&shop.aws, "what is no request", |_| sum("agent_log_lines_unread").1 >= 4.0);
+    assert_eq!([sum("http_requests").1, sum("http_4xx").1, sum("http_5xx").1], [12.0, 2.0, 2.0]);
+    // Of the others it is not known; two of 250 ms, six of 100, each to 1.6 %.
+    let (known, milliseconds) = sum("http_request_latency");
+    assert!(known == 8.0 && (milliseconds - 1100.0).abs() < 1100.0 * 0.016, "{known} {milliseconds}");
+    running.signal(rustix::process::Signal::TERM);
+    let (code, _, stderr) = running.end();
+    assert_eq!(code, Some(0), "{stderr}");
+    for remark in [
+        "are not understood",
+        "a number without a unit",
+        "ahead of this host",
+        "the format changes",
+        "is negative",
+    ] {
+        let times = stderr.lines().filter(|line| line.contains(remark) && line.contains("/var/log/shop.log"));
+        assert_eq!(times.count(), 1, "{remark}: {stderr}");
+    }
+}
