@@ -1,6 +1,7 @@
 //! The harness: fixtures and goldens, the pipeline run over a recording, network namespaces, guests with a systemd of
-//! their own, and stand-ins for AWS.
+//! their own, stand-ins for AWS, and CloudWatch's alarms evaluated.
 
+pub mod alarm_evaluator;
 pub mod benign_days;
 pub mod chance;
 pub mod defer_accept;
@@ -14,6 +15,7 @@ pub mod kernel;
 pub mod login_scenes;
 pub mod namespace;
 pub mod packets;
+pub mod published;
 pub mod recording;
 pub mod simulated_host;
 pub mod template;

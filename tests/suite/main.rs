@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod agent;
+mod alarms;
 mod benign_days;
 mod captures;
 mod check;

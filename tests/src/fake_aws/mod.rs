@@ -27,6 +27,7 @@ pub use logs::StoredEvent;
 pub use metrics::{Statistics, StoredDatum};
 pub use queries::{StoredQuery, StoredStat};
 
+use crate::alarm_evaluator::Arrival;
 use crate::http::{Answer, Call, Delivery, Site, Stand, lock};
 use faults::Faults;
 use protocol::{ACCOUNT, Envelope, Refusal, Service};
@@ -80,6 +81,8 @@ pub struct Request {
     pub operation: String,
     /// When it was read, since the fake was made.
     pub received: Duration,
+    /// The same by the fake's clock.
+    pub at: Timestamp,
     /// The answer's HTTP status; none if no answer reached the client whole.
     pub status: Option<u16>,
     /// The error that was answered, `CODE: message`.
@@ -215,6 +218,16 @@ impl FakeAws {
     /// All data that were accepted, in order of arrival.
     pub fn metrics(&self) -> Vec<StoredDatum> {
         self.inner().metrics.clone()
+    }
+
+    /// The same with the times at which they came; without those whose requests are forgotten.
+    pub fn arrivals(&self) -> Vec<Arrival> {
+        let inner = self.inner();
+        let times: BTreeMap<u64, Timestamp> =
+            inner.requests.iter().map(|request| (request.number, request.at)).collect();
+        let arrival =
+            |datum: &StoredDatum| Some(Arrival { at: *times.get(&datum.request)?, datum: datum.clone() });
+        inner.metrics.iter().filter_map(arrival).collect()
     }
 
     /// Sums by metric name.
@@ -381,6 +394,7 @@ impl Site for State {
             number,
             operation: String::new(),
             received: self.began.elapsed(),
+            at: now,
             status: None,
             error: None,
             bytes: call.body.len(),
