@@ -223,8 +223,7 @@ impl FakeAws {
     /// The same with the times at which they came; without those whose requests are forgotten.
     pub fn arrivals(&self) -> Vec<Arrival> {
         let inner = self.inner();
-        let times: BTreeMap<u64, Timestamp> =
-            inner.requests.iter().map(|request| (request.number, request.at)).collect();
+        let times = inner.times();
         let arrival =
             |datum: &StoredDatum| Some(Arrival { at: *times.get(&datum.request)?, datum: datum.clone() });
         inner.metrics.iter().filter_map(arrival).collect()
@@ -239,6 +238,14 @@ impl FakeAws {
     pub fn events(&self, group: &str, stream: &str) -> Vec<StoredEvent> {
         let inner = self.inner();
         inner.stream(group, stream).map(|stream| stream.events.clone()).unwrap_or_default()
+    }
+
+    /// The same with the times at which they came; without those whose requests are forgotten.
+    pub fn event_arrivals(&self, group: &str, stream: &str) -> Vec<(Timestamp, StoredEvent)> {
+        let inner = self.inner();
+        let times = inner.times();
+        let events = inner.stream(group, stream).map(|stream| stream.events.as_slice()).unwrap_or_default();
+        events.iter().filter_map(|event| Some((*times.get(&event.request)?, event.clone()))).collect()
     }
 
     /// How many events a stream accepted.
@@ -545,6 +552,11 @@ impl Inner {
             violations: VecDeque::new(),
             ambiguous: 0,
         }
+    }
+
+    /// When each request came, by its number.
+    fn times(&self) -> BTreeMap<u64, Timestamp> {
+        self.requests.iter().map(|request| (request.number, request.at)).collect()
     }
 
     fn now(&self) -> Timestamp {
