@@ -242,7 +242,7 @@ fn metric_math() {
         let alarm = StoredAlarm { queries, ..alarm("Sum", "GreaterThanOrEqualToThreshold", 29.0) };
         let changes = changes(&alarm, data.clone(), Habits { further: 0, second: 0 }, 4);
         let states = |second: &i64| {
-            changes.iter().filter(|change| change.0 <= *second).last().map(|change| change.1) == Some(Alarm)
+            changes.iter().rfind(|change| change.0 <= *second).map(|change| change.1) == Some(Alarm)
         };
         let seen: Vec<i64> = [0, 60, 120, 180].into_iter().filter(states).collect();
         assert_eq!(seen, breaching, "{expression}");

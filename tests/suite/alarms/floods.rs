@@ -2,10 +2,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 use vpcwatch::model::snapshot::Snapshot;
-use vpcwatch_tests::published::{beginning_at, events, held};
+use vpcwatch_tests::alarm_evaluator::{Arrival, Habits, Metrics, State};
+use vpcwatch_tests::published::{Published, beginning_at, events, held};
 use vpcwatch_tests::{fixture, recording};
 
-use super::{Expected, check};
+use super::{Expected, SET_UP, check, put};
 
 /// 2027-01-15T08:50:00Z: a flood six minutes later ends so near to the hour's that its zeros are sent for ten minutes.
 const BEGIN: i64 = 1_800_003_000;
@@ -44,7 +45,7 @@ fn check_flood(row: &str, length: i64, later: i64) {
 
 #[test]
 fn each_flood_rings_within_three_minutes_and_no_longer_than_five_after_its_end() {
-    for (n, (row, length)) in [
+    let rows = [
         ("spoofed-20", 60),
         ("spoofed-100", 30),
         ("spoofed-1000", 20),
@@ -53,11 +54,8 @@ fn each_flood_rings_within_three_minutes_and_no_longer_than_five_after_its_end()
         ("spoofed-1000-syncookies-2", 20),
         ("one-source-500", 20),
         ("live-sources-500", 20),
-    ]
-    .into_iter()
-    .zip(0..)
-    .map(|(row, n)| (n, row))
-    {
+    ];
+    for ((row, length), n) in rows.into_iter().zip(0..) {
         check_flood(row, length, n * 17 % 60);
     }
 }
@@ -80,7 +78,7 @@ fn what_looks_like_a_flood_rings_nothing() {
 #[test]
 fn a_program_that_accepts_too_slowly_rings_when_it_stays_so() {
     let (_, recorded) = recording::read(&fixture("floods/slow-program.jsonl")).unwrap();
-    let begin = Timestamp::from_second(BEGIN).unwrap();
+    let origin = Timestamp::from_second(BEGIN).unwrap();
     let is_full = |snapshot: &Snapshot| {
         let listeners = snapshot.listeners.iter().flatten();
         listeners.filter_map(|listener| listener.accept_utilization).any(|percent| percent > 80.0)
@@ -89,7 +87,7 @@ fn a_program_that_accepts_too_slowly_rings_when_it_stays_so() {
     let lead = i64::try_from(first).unwrap();
     // It is full to the recording's end: the program is restarted then.
     let for_seconds = |seconds: u32| {
-        let mut slow = held(&beginning_at(recorded.clone(), begin), first + 30, seconds);
+        let mut slow = held(&beginning_at(recorded.clone(), origin), first + 30, seconds);
         let mut after = slow[0].clone();
         let last = slow.last().unwrap();
         after.time = last.time + SignedDuration::from_secs(1);
@@ -102,7 +100,33 @@ fn a_program_that_accepts_too_slowly_rings_when_it_stays_so() {
     };
     check("slow for a minute", events(for_seconds(0).0), &[]);
     let (snapshots, ended) = for_seconds(300);
-    let began = begin + SignedDuration::from_secs(i64::from(BEFORE) + lead);
+    let began = origin + SignedDuration::from_secs(i64::from(BEFORE) + lead);
     let expected = Expected { kind: "accept-queue", began, ended, within: 360, over: 420 };
     check("slow for six minutes", events(snapshots), &[expected]);
+}
+
+#[test]
+fn a_fleet_rings_for_one_host_of_two() {
+    let published = |row| Published::of(events(among_quiet(row, 13)), &[]).unwrap().arrivals(59);
+    let of_host = |mut arrival: Arrival, host: &str| {
+        arrival.datum.dimensions.iter_mut().filter(|(name, _)| name == "host").for_each(|(_, value)| {
+            host.clone_into(value);
+        });
+        arrival
+    };
+    let quiet = published("benign");
+    let flooded = published("spoofed-1000").into_iter().map(|arrival| of_host(arrival, "web-2"));
+    let (calm, struck) = (Metrics::new(quiet.clone()), Metrics::new(quiet.into_iter().chain(flooded)));
+    let until = Timestamp::from_second(BEGIN + i64::from(BEFORE + AFTER)).unwrap();
+    let alarms = put("fleet");
+    assert!(alarms.len() > 5 && alarms.iter().all(|alarm| !alarm.queries.is_empty()), "{alarms:#?}");
+    for alarm in alarms {
+        let rings = |metrics: &Metrics| {
+            let from = Timestamp::from_second(BEGIN + SET_UP).unwrap();
+            let changes = metrics.changes(&alarm, Habits::default(), from, until).unwrap();
+            changes.iter().filter(|change| change.to == State::Alarm).count()
+        };
+        assert_eq!(rings(&calm), 0, "{}", alarm.name);
+        assert_eq!(rings(&struck), usize::from(alarm.name.ends_with("-syn-flood")), "{}", alarm.name);
+    }
 }

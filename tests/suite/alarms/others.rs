@@ -14,7 +14,7 @@ use vpcwatch_tests::login_scenes::{BEGIN, Host, Scene};
 use vpcwatch_tests::published::{Published, beginning_at, events, held, merged};
 use vpcwatch_tests::{fixture, recording};
 
-use super::{Expected, FURTHER, MOMENTS, SECONDS, alarm, check};
+use super::{Expected, MOMENTS, alarm, check, habits};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(BEGIN + second).unwrap()
@@ -55,7 +55,7 @@ fn span(scene: &Scene) -> (Timestamp, Timestamp) {
     let attacker: IpAddr = scene.expected.iter().find_map(|expected| expected.source).unwrap();
     let mut of = scene.logins.iter().filter(|login| login.source == Some(attacker)).map(|login| login.time);
     let first = of.next().unwrap();
-    (first, of.last().unwrap())
+    (first, of.next_back().unwrap())
 }
 
 #[test]
@@ -166,26 +166,33 @@ fn an_agent_that_falls_silent_rings_and_one_that_restarts_does_not() {
     let stops = heartbeats(|second| second < 1800);
     let restarts = heartbeats(|second| !(1800..1980).contains(&second));
     let returns = heartbeats(|second| !(1200..2400).contains(&second));
+    for (moment, habits) in
+        MOMENTS.into_iter().flat_map(|moment| habits().map(move |habits| (moment, habits)))
+    {
+        let states = |published: &Published| {
+            let metrics = Metrics::new(published.arrivals(moment));
+            let changes = metrics.changes(silent, habits, at(240), at(3600)).unwrap();
+            changes.iter().map(|change| (change.at.as_second() - BEGIN, change.to)).collect::<Vec<_>>()
+        };
+        // Only when no heartbeat is left among all periods that are looked at.
+        let [(_, State::Ok), (on, State::Alarm)] = states(&stops)[..] else { panic!("{:?}", states(&stops)) };
+        let periods = 5 + i64::try_from(habits.further).unwrap();
+        assert!((-60..=60).contains(&(on - 1800 - 60 * periods)), "on after {} s, {habits:?}", on - 1800);
+        assert_eq!(states(&restarts).iter().map(|change| change.1).collect::<Vec<_>>(), [State::Ok]);
+        let back = states(&returns);
+        let [_, (_, State::Alarm), (off, State::Ok)] = back[..] else { panic!("{back:?}") };
+        assert!((0..=240).contains(&(off - 2400)), "off after {} s, {habits:?}", off - 2400);
+    }
+}
+
+/// What the pages say of an alarm that is put before its first data, where their absence is what it is about.
+#[test]
+fn an_alarm_on_silence_that_is_put_before_the_first_heartbeat_rings_until_that_comes() {
+    let published = heartbeats(|_| true);
     for moment in MOMENTS {
-        for (further, second) in
-            FURTHER.into_iter().flat_map(|further| SECONDS.map(|second| (further, second)))
-        {
-            let habits = Habits { further, second };
-            let states = |published: &Published| {
-                let metrics = Metrics::new(published.arrivals(moment));
-                let changes = metrics.changes(silent, habits, at(240), at(3600)).unwrap();
-                changes.iter().map(|change| (change.at.as_second() - BEGIN, change.to)).collect::<Vec<_>>()
-            };
-            // Only when no heartbeat is left among all periods that are looked at.
-            let [(_, State::Ok), (on, State::Alarm)] = states(&stops)[..] else {
-                panic!("{:?}", states(&stops))
-            };
-            let periods = 5 + i64::try_from(further).unwrap();
-            assert!((-60..=60).contains(&(on - 1800 - 60 * periods)), "on after {} s, {habits:?}", on - 1800);
-            assert_eq!(states(&restarts).iter().map(|change| change.1).collect::<Vec<_>>(), [State::Ok]);
-            let back = states(&returns);
-            let [_, (_, State::Alarm), (off, State::Ok)] = back[..] else { panic!("{back:?}") };
-            assert!((0..=240).contains(&(off - 2400)), "off after {} s, {habits:?}", off - 2400);
-        }
+        let metrics = Metrics::new(published.arrivals(moment));
+        let changes = metrics.changes(alarm("agent-silent"), Habits::default(), at(15), at(3600)).unwrap();
+        let seen: Vec<_> = changes.iter().map(|change| (change.at.as_second() - BEGIN, change.to)).collect();
+        assert_eq!(seen, [(60, State::Alarm), (120, State::Ok)], "{moment}");
     }
 }

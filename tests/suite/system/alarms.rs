@@ -31,7 +31,6 @@ fn a_flood_is_told_of_before_its_alarm_rings_once() {
     assert_eq!((opened.len(), closed.len()), (1, 1), "{opened:?}");
     assert_eq!(opened[0].finding["kind"], "syn_flood");
     let delay = opened[0].at.duration_since(first_syn);
-    println!("the finding's event came {:.1} s after the first SYN", delay.as_secs_f64());
     assert!(delay.is_positive() && delay < SignedDuration::from_secs(30), "told after {delay:?}");
 
     let (alarm, data) = (host.alarm("syn-flood").unwrap(), host.aws().arrivals());
