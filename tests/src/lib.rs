@@ -1,11 +1,13 @@
 //! The harness: fixtures and goldens, the pipeline run over a recording, network namespaces, guests with a systemd of
-//! their own, and stand-ins for AWS.
+//! their own, stand-ins for AWS, and CloudWatch's alarms evaluated.
 
+pub mod alarm_evaluator;
 pub mod benign_days;
 pub mod chance;
 pub mod defer_accept;
 pub mod fake_aws;
 pub mod fake_imds;
+pub mod flooded_host;
 pub mod frames;
 pub mod golden;
 pub mod guest;
@@ -14,6 +16,7 @@ pub mod kernel;
 pub mod login_scenes;
 pub mod namespace;
 pub mod packets;
+pub mod published;
 pub mod recording;
 pub mod simulated_host;
 pub mod template;

@@ -6,6 +6,7 @@ use vpcwatch::config::{Config, Layers};
 use vpcwatch::model::event::Event;
 use vpcwatch::model::identity::Identity;
 use vpcwatch::model::record::Record;
+use vpcwatch::model::settings::Settings;
 use vpcwatch::model::snapshot::Snapshot;
 use vpcwatch::pipeline::Pipeline;
 use vpcwatch::replay::{Header, Recording};
@@ -17,15 +18,19 @@ pub fn read(path: &Path) -> anyhow::Result<(Header, Vec<Snapshot>)> {
     Ok((header, recording.collect::<Result<_, _>>()?))
 }
 
-/// All records of the pipeline over these snapshots, with the default configuration but for `sets`.
-pub fn run(snapshots: &[Snapshot], sets: &[(&str, &str)]) -> anyhow::Result<Vec<Record>> {
+/// The default configuration but for `sets`.
+pub fn settings(sets: &[(&str, &str)]) -> anyhow::Result<Settings> {
     let sets = sets.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let layers = Layers {
         environment: Some(std::collections::HashMap::new()),
         ..Layers::new("/nonexistent".into(), None, sets)
     };
-    let config = Config::load(&layers)?;
-    let mut pipeline = Pipeline::new(config.settings, 0);
+    Ok(Config::load(&layers)?.settings)
+}
+
+/// All records of the pipeline over these snapshots, with the default configuration but for `sets`.
+pub fn run(snapshots: &[Snapshot], sets: &[(&str, &str)]) -> anyhow::Result<Vec<Record>> {
+    let mut pipeline = Pipeline::new(settings(sets)?, 0);
     let mut records = pipeline.handle(&Event::Identity(Identity::of_host("web-1")));
     for snapshot in snapshots {
         records.extend(pipeline.handle(&Event::Snapshot(std::sync::Arc::new(snapshot.clone()))));

@@ -8,6 +8,7 @@
 
 mod access;
 mod agent;
+mod alarms;
 mod benign_days;
 mod captures;
 mod check;

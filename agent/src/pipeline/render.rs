@@ -65,7 +65,9 @@ impl Render<'_> {
         }
     }
 
-    /// A finding's log event; with its beginning and end also the metric that says whether it is on.
+    /// A finding's log event; with its beginning also the metric that says that it is on. Its end is left to the interval:
+    /// a zero sent at once would be all that CloudWatch has of a minute whose ones are yet to come, and an alarm would be
+    /// OK for that minute and then ring again.
     pub(super) fn finding(&self, finding: &Finding, now: Timestamp) -> Vec<Record> {
         let mut message = self.head("finding");
         if let Ok(Value::Object(told)) = serde_json::to_value(finding) {
@@ -80,14 +82,12 @@ impl Render<'_> {
             kind: Kind::Findings,
             urgent,
         })];
-        let active = match finding.state {
-            State::Open => 1.0,
-            State::Closed => 0.0,
-            State::Update => return records,
-        };
+        if finding.state != State::Open {
+            return records;
+        }
         let metric = finding.kind.metric().and_then(catalog::find);
         if let Some(metric) = metric.filter(|metric| self.settings.chosen.contains(metric.name)) {
-            let datum = self.host_datum(metric, now, vec![active], vec![1.0]);
+            let datum = self.host_datum(metric, now, vec![1.0], vec![1.0]);
             records.push(Record::Metric(MetricDatum { urgent, ..datum }));
         }
         records

@@ -27,6 +27,7 @@ pub use logs::StoredEvent;
 pub use metrics::{Statistics, StoredDatum};
 pub use queries::{StoredQuery, StoredStat};
 
+use crate::alarm_evaluator::Arrival;
 use crate::http::{Answer, Call, Delivery, Site, Stand, lock};
 use faults::Faults;
 use protocol::{ACCOUNT, Envelope, Refusal, Service};
@@ -80,6 +81,8 @@ pub struct Request {
     pub operation: String,
     /// When it was read, since the fake was made.
     pub received: Duration,
+    /// The same by the fake's clock.
+    pub at: Timestamp,
     /// The answer's HTTP status; none if no answer reached the client whole.
     pub status: Option<u16>,
     /// The error that was answered, `CODE: message`.
@@ -217,6 +220,15 @@ impl FakeAws {
         self.inner().metrics.clone()
     }
 
+    /// The same with the times at which they came; without those whose requests are forgotten.
+    pub fn arrivals(&self) -> Vec<Arrival> {
+        let inner = self.inner();
+        let times = inner.times();
+        let arrival =
+            |datum: &StoredDatum| Some(Arrival { at: *times.get(&datum.request)?, datum: datum.clone() });
+        inner.metrics.iter().filter_map(arrival).collect()
+    }
+
     /// Sums by metric name.
     pub fn sums(&self) -> BTreeMap<String, Sum> {
         self.inner().sums.clone()
@@ -226,6 +238,14 @@ impl FakeAws {
     pub fn events(&self, group: &str, stream: &str) -> Vec<StoredEvent> {
         let inner = self.inner();
         inner.stream(group, stream).map(|stream| stream.events.clone()).unwrap_or_default()
+    }
+
+    /// The same with the times at which they came; without those whose requests are forgotten.
+    pub fn event_arrivals(&self, group: &str, stream: &str) -> Vec<(Timestamp, StoredEvent)> {
+        let inner = self.inner();
+        let times = inner.times();
+        let events = inner.stream(group, stream).map(|stream| stream.events.as_slice()).unwrap_or_default();
+        events.iter().filter_map(|event| Some((*times.get(&event.request)?, event.clone()))).collect()
     }
 
     /// How many events a stream accepted.
@@ -381,6 +401,7 @@ impl Site for State {
             number,
             operation: String::new(),
             received: self.began.elapsed(),
+            at: now,
             status: None,
             error: None,
             bytes: call.body.len(),
@@ -531,6 +552,11 @@ impl Inner {
             violations: VecDeque::new(),
             ambiguous: 0,
         }
+    }
+
+    /// When each request came, by its number.
+    fn times(&self) -> BTreeMap<u64, Timestamp> {
+        self.requests.iter().map(|request| (request.number, request.at)).collect()
     }
 
     fn now(&self) -> Timestamp {

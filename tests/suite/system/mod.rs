@@ -1,6 +1,7 @@
 //! The system tier: real sockets, real half-open connections and real traffic, in namespaces of each test's own.
 //! Needs root and iproute2.
 
+mod alarms;
 mod disk;
 mod floods;
 mod interfaces;
