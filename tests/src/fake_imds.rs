@@ -5,6 +5,7 @@
 //! each request for credentials makes new ones, with the next number in the access key.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use crate::http::{Answer, Call, Delivery, Site, Stand, lock};
 const TOKEN_TTL: &str = "x-aws-ec2-metadata-token-ttl-seconds";
 const LONGEST_TTL: u64 = 21_600;
 
-/// Instance metadata on loopback. Dropping it stops it.
+/// Instance metadata. Dropping it stops it.
 #[derive(Debug)]
 pub struct FakeImds {
     stand: Stand<State>,
@@ -70,17 +71,17 @@ impl Default for Instance {
 }
 
 impl FakeImds {
-    /// Starts at any free port.
+    /// Starts on loopback, at any free port.
     pub fn start() -> anyhow::Result<Self> {
-        FakeImds::start_at(0)
+        FakeImds::start_at((Ipv4Addr::LOCALHOST, 0))
     }
 
-    /// Starts at this port.
-    pub fn start_at(port: u16) -> anyhow::Result<Self> {
-        Ok(FakeImds { stand: Stand::start(port, State::default())? })
+    /// Starts at this address and port.
+    pub fn start_at(at: (Ipv4Addr, u16)) -> anyhow::Result<Self> {
+        Ok(FakeImds { stand: Stand::start(at, State::default())? })
     }
 
-    /// `http://127.0.0.1:PORT`.
+    /// `http://ADDRESS:PORT`.
     pub fn endpoint(&self) -> String {
         self.stand.endpoint()
     }

@@ -116,13 +116,13 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Server {
-    /// Listens on loopback, at any free port if `port` is 0.
-    pub fn start(port: u16, site: Arc<impl Site>) -> anyhow::Result<Self> {
+    /// Listens at an address of the calling thread's network, at any free port if it is 0.
+    pub fn start(at: (Ipv4Addr, u16), site: Arc<impl Site>) -> anyhow::Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         socket.set_reuse_address(true)?; // up again at the same port, past connections in TIME_WAIT
         socket
-            .bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())
-            .with_context(|| format!("cannot listen at 127.0.0.1:{port}"))?;
+            .bind(&SocketAddr::from(at).into())
+            .with_context(|| format!("cannot listen at {}:{}", at.0, at.1))?;
         socket.listen(1024)?;
         let listener = Arc::new(TcpListener::from(socket));
         let address = listener.local_addr()?;
@@ -160,21 +160,21 @@ impl Drop for Server {
 #[derive(Debug)]
 pub(crate) struct Stand<S> {
     pub(crate) site: Arc<S>,
-    port: u16,
+    at: (Ipv4Addr, u16),
     server: Mutex<Option<Server>>,
 }
 
 impl<S: Site> Stand<S> {
-    /// Listens, at any free port if `port` is 0.
-    pub(crate) fn start(port: u16, site: S) -> anyhow::Result<Self> {
+    /// Listens, at any free port if it is 0.
+    pub(crate) fn start(at: (Ipv4Addr, u16), site: S) -> anyhow::Result<Self> {
         let site = Arc::new(site);
-        let server = Server::start(port, Arc::clone(&site))?;
-        Ok(Stand { site, port: server.address().port(), server: Mutex::new(Some(server)) })
+        let server = Server::start(at, Arc::clone(&site))?;
+        Ok(Stand { site, at: (at.0, server.address().port()), server: Mutex::new(Some(server)) })
     }
 
-    /// `http://127.0.0.1:PORT`.
+    /// `http://ADDRESS:PORT`.
     pub(crate) fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://{}:{}", self.at.0, self.at.1)
     }
 
     /// Stops listening and closes all connections.
@@ -186,7 +186,7 @@ impl<S: Site> Stand<S> {
     pub(crate) fn up(&self) -> anyhow::Result<()> {
         let mut server = lock(&self.server);
         if server.is_none() {
-            *server = Some(Server::start(self.port, Arc::clone(&self.site))?);
+            *server = Some(Server::start(self.at, Arc::clone(&self.site))?);
         }
         Ok(())
     }

@@ -113,16 +113,24 @@ impl Pair {
     }
 
     fn addressed(self) -> anyhow::Result<Self> {
-        let pair = self;
-        for (side, number) in [(&pair.peer, "1"), (&pair.host, "2")] {
-            side.ip(&["link", "set", "eth0", "up"])?;
-            side.ip(&["addr", "add", &format!("10.9.0.{number}/24"), "dev", "eth0"])?;
-            // nodad: the address works at once
-            side.ip(&["addr", "add", &format!("fd09::{number}/64"), "dev", "eth0", "nodad"])?;
-        }
-        pair.host.ip(&["route", "add", "default", "via", "10.9.0.1"])?;
-        pair.host.ip(&["-6", "route", "add", "default", "via", "fd09::1"])?;
-        Ok(pair)
+        connect(&self.peer, 1)?;
+        self.plug_in()?;
+        Ok(self)
+    }
+
+    /// Takes the host's network away: what is left to it is loopback.
+    pub fn unplug(&self) -> anyhow::Result<()> {
+        self.host.ip(&["link", "set", "eth0", "down"])?;
+        self.host.ip(&["addr", "flush", "dev", "eth0"])?;
+        Ok(())
+    }
+
+    /// Gives it back, as it was.
+    pub fn plug_in(&self) -> anyhow::Result<()> {
+        connect(&self.host, 2)?;
+        self.host.ip(&["route", "add", "default", "via", "10.9.0.1"])?;
+        self.host.ip(&["-6", "route", "add", "default", "via", "fd09::1"])?;
+        Ok(())
     }
 
     /// The Ethernet address of the host's `eth0`.
@@ -155,6 +163,15 @@ impl Pair {
             Ok(())
         })
     }
+}
+
+/// Brings `eth0` up, with the addresses of that number.
+fn connect(side: &Namespace, number: u8) -> anyhow::Result<()> {
+    side.ip(&["link", "set", "eth0", "up"])?;
+    side.ip(&["addr", "add", &format!("10.9.0.{number}/24"), "dev", "eth0"])?;
+    // nodad: the address works at once
+    side.ip(&["addr", "add", &format!("fd09::{number}/64"), "dev", "eth0", "nodad"])?;
+    Ok(())
 }
 
 /// `eth0` of the calling thread's namespace.

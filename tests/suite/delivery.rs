@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use vpcwatch::store::{Store, ValueKey};
 use vpcwatch_tests::fake_aws::{FakeAws, Fault, Kind, Poison, StoredDatum, Throttle, Times};
-use vpcwatch_tests::fake_imds::FakeImds;
+use vpcwatch_tests::fake_imds::{FakeImds, Instance};
 use vpcwatch_tests::fixture;
 
 use crate::agent::PATH;
@@ -236,6 +236,38 @@ fn an_instance_sends_as_itself_with_its_roles_credentials() {
         aws.requests().iter().all(|r| r.access_key.as_ref().is_some_and(|key| key.starts_with("ASIAFAKE")))
     );
     assert!(!aws.events("/vpcwatch/samples", "i-0abc").is_empty());
+    assert_eq!(aws.violations(), Vec::<String>::new());
+}
+
+#[test]
+fn an_auto_scaling_group_whose_tag_comes_late_is_in_every_datum() {
+    let (aws, imds, folder) =
+        (FakeAws::start().unwrap(), FakeImds::start().unwrap(), tempfile::tempdir().unwrap());
+    let tags = Instance::default().tags.unwrap();
+    imds.change(|instance| instance.tags = Some(BTreeMap::new()));
+    let chosen = "identity.dimensions=[\"InstanceId\", \"AutoScalingGroupName\"]";
+    let mut agent = agent(&aws, folder.path(), &imds.environment(), &["--set", chosen]);
+    let begun = Instant::now();
+    while !status(folder.path()).1["troubles"]["identity"].to_string().contains("Auto Scaling group") {
+        assert!(begun.elapsed() < PATIENCE, "no word of the missing group");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(aws.requests(), []);
+    let late = aws.now().as_millisecond();
+    imds.change(|instance| instance.tags = Some(tags));
+    wait_for(&aws, "what was seen before and after", |aws| {
+        let is_before = |datum: &StoredDatum| datum.timestamp_ms < late;
+        heartbeats(aws).iter().any(is_before) && !heartbeats(aws).iter().all(is_before)
+    });
+    agent.signal(Signal::TERM);
+    assert_eq!(agent.end().0, Some(0));
+    let both = [("AutoScalingGroupName", "web"), ("InstanceId", "i-0123456789abcdef0")];
+    let both = both.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let without_interface = |datum: &StoredDatum| {
+        datum.dimensions.iter().filter(|(name, _)| name != "interface").cloned().collect::<Vec<_>>()
+    };
+    assert!(aws.metrics().iter().all(|datum| without_interface(datum) == both), "{:?}", aws.metrics());
     assert_eq!(aws.violations(), Vec::<String>::new());
 }
 

@@ -267,18 +267,28 @@ fn causes(error: &(dyn Error + 'static)) -> String {
     shortened(text.get(..dump.unwrap_or(text.len())).unwrap_or_default())
 }
 
-/// Fit for a message: some errors hold whole requests.
+/// Fit for a message: some errors hold whole requests, some a list of lines.
 fn shortened(text: &str) -> String {
     const LONGEST: usize = 400;
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
+        None => text,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_is_one_line_of_bounded_length() {
+        assert_eq!(
+            shortened("none found. Attempted:\n  Environment: no\n"),
+            "none found. Attempted: Environment: no"
+        );
+        assert_eq!(shortened(&"x".repeat(500)), "x".repeat(400) + "...");
+    }
 
     #[test]
     fn answers_are_told_apart_by_what_can_be_done() {

@@ -2,6 +2,8 @@
 //! on a machine without AWS. Prints what to export, then a line a request, until it is stopped.
 #![expect(clippy::print_stdout, reason = "a program; this is what it has to say")]
 
+use std::net::Ipv4Addr;
+
 use anyhow::{Context, bail};
 use vpcwatch_tests::fake_aws::{FakeAws, Request};
 use vpcwatch_tests::fake_imds::FakeImds;
@@ -22,8 +24,8 @@ fn main() -> anyhow::Result<()> {
         let number = arguments.next().with_context(|| format!("{option} needs a number"))?;
         *place = number.parse().with_context(|| format!("{option} {number}"))?;
     }
-    let aws = FakeAws::start_at(port)?;
-    let imds = FakeImds::start_at(imds_port)?;
+    let aws = FakeAws::start_at((Ipv4Addr::LOCALHOST, port))?;
+    let imds = FakeImds::start_at((Ipv4Addr::LOCALHOST, imds_port))?;
     aws.count_only(); // it may run for days
     aws.on_request(show);
     imds.on_request(|method, path, status| println!("metadata       {status} {method} {path}"));

@@ -1,4 +1,4 @@
-//! A strict stand-in for CloudWatch and CloudWatch Logs on loopback.
+//! A strict stand-in for CloudWatch and CloudWatch Logs, on loopback unless told otherwise.
 //!
 //! It knows the operations that an agent calls, refuses whatever AWS would refuse, keeps what it accepted, and fails on
 //! demand in the ways that AWS and networks do. No type of the AWS SDK is in here, so that it judges by itself. It does
@@ -14,6 +14,7 @@ mod protocol;
 mod queries;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::Ipv4Addr;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -132,19 +133,19 @@ pub struct Sum {
 }
 
 impl FakeAws {
-    /// Starts at any free port.
+    /// Starts on loopback, at any free port.
     pub fn start() -> anyhow::Result<Self> {
-        FakeAws::start_at(0)
+        FakeAws::start_at((Ipv4Addr::LOCALHOST, 0))
     }
 
-    /// Starts at this port.
-    pub fn start_at(port: u16) -> anyhow::Result<Self> {
+    /// Starts at this address and port.
+    pub fn start_at(at: (Ipv4Addr, u16)) -> anyhow::Result<Self> {
         Ok(FakeAws {
-            stand: Stand::start(port, State { began: Instant::now(), inner: Mutex::new(Inner::new()) })?,
+            stand: Stand::start(at, State { began: Instant::now(), inner: Mutex::new(Inner::new()) })?,
         })
     }
 
-    /// `http://127.0.0.1:PORT`.
+    /// `http://ADDRESS:PORT`.
     pub fn endpoint(&self) -> String {
         self.stand.endpoint()
     }

@@ -1,6 +1,7 @@
 //! A real systemd, journald, rsyslog and sshd, attacked by real clients. Needs root, mmdebstrap and systemd-container, and
 //! the Debian mirror once.
 
+mod attacks;
 mod harness;
 mod image;
 mod logins;

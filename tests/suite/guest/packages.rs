@@ -10,13 +10,15 @@ use crate::agent;
 
 const EDITED: &str = "# edited by an operator";
 
-/// A package of the program that is tested.
-fn package(kind: &str, version: &str, folder: &Path) -> PathBuf {
+/// A package of the program that is tested. Without its debug information, which takes longest to compress.
+pub(super) fn package(kind: &str, version: &str, folder: &Path) -> PathBuf {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let nfpm = std::env::var("VPCWATCH_NFPM").unwrap_or_default();
     assert!(!nfpm.is_empty(), "VPCWATCH_NFPM names the nfpm to use: tests/check.sh installs it");
+    let stripped = folder.join("stripped");
+    assert!(Command::new("strip").arg("-o").arg(&stripped).arg(agent::PATH).status().unwrap().success());
     let mut command = Command::new(repository.join("packaging/package.sh"));
-    command.args([kind, "amd64", agent::PATH, version]).arg(folder).env("NFPM", nfpm);
+    command.args([kind, "amd64"]).arg(stripped).args([version]).arg(folder).env("NFPM", nfpm);
     let made = command.output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     PathBuf::from(String::from_utf8(made.stdout).unwrap().trim())

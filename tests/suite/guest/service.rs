@@ -2,8 +2,11 @@
 //! the sandbox denies all else, and whatever befalls the agent it comes back.
 
 use std::net::TcpStream;
+use std::time::Duration;
 
 use serde_json::Value;
+use vpcwatch_tests::fake_aws::FakeAws;
+use vpcwatch_tests::fake_imds::FakeImds;
 use vpcwatch_tests::guest::{ALICE, Guest};
 
 use super::wait_until;
@@ -183,7 +186,7 @@ fn it_comes_back_when_it_is_killed_when_it_hangs_and_when_the_host_boots() {
     watched.drop_in("quick.conf", "[Service]\nWatchdogSec=8s\n");
     watched.guest.shell("systemctl restart vpcwatch").unwrap();
     watched.settle();
-    std::thread::sleep(std::time::Duration::from_secs(10)); // it turns, so it lives
+    std::thread::sleep(Duration::from_secs(10)); // it turns, so it lives
     assert_eq!((show(&watched, "NRestarts"), show(&watched, "Result")), ("0".into(), "success".into()));
     watched.guest.shell("systemctl kill --signal=STOP vpcwatch.service").unwrap();
     restarted(&watched, "1");
@@ -258,19 +261,47 @@ fn a_host_with_files_alone() {
     wait_until_healthy(&watched);
 }
 
+/// Passwords that are refused, offered from within; gives how many.
+fn guess_at_home(watched: &Watched) -> u64 {
+    let script = "export PASSWORD=wrong SSH_ASKPASS=/usr/local/bin/askpass SSH_ASKPASS_REQUIRE=force
+        ssh -F none -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o PreferredAuthentications=password \
+            -o NumberOfPasswordPrompts=3 alice@127.0.0.1 true 2>&1 | grep -c 'Permission denied'";
+    watched.guest.shell(script).unwrap().trim().parse().unwrap()
+}
+
 #[test]
-fn without_a_network_at_boot_it_waits_and_then_sends_all() {
-    let mut watched = installed("").reading();
-    // A host without a network is one whose CloudWatch cannot be reached; the guest's addresses stay, for its clients need them.
-    watched.aws().down();
+fn without_a_network_at_boot_it_waits_for_one_and_then_sends_all_as_who_it_is() {
+    let guest = Guest::boot(&Watched::package()).unwrap();
+    // Where they are on EC2: not on this host, and metadata at an address of its own behind the default route.
+    let peer = &guest.network().peer;
+    peer.ip(&["addr", "add", "169.254.169.254/32", "dev", "lo"]).unwrap();
+    let imds = peer.inside(|| FakeImds::start_at(([169, 254, 169, 254].into(), 80))).unwrap();
+    let aws = peer.inside(|| FakeAws::start_at(([10, 9, 0, 1].into(), 0))).unwrap();
+    let mut watched = Watched::sending_to(aws, guest, &imds.environment()).running("").reading();
+
+    watched.guest.network().unplug().unwrap();
+    let sent = watched.aws().requests().len();
+    let off = watched.aws().now().as_millisecond();
     watched.guest.reboot().unwrap();
-    let failures = watched.guest.guess(address(ATTACKER), ALICE.0, 3, 1).unwrap();
-    watched
-        .wait_until("it says what is wrong", |watched| show(watched, "StatusText").starts_with("not well, "));
-    assert_eq!(watched.sum("login_failures"), watched.marks);
-    watched.guest.network().host.inside(|| watched.aws().up()).unwrap();
-    watched.wait_until("all is sent", |watched| {
-        watched.sum("login_failures") == watched.marks + u64::from(failures)
+    assert_eq!(watched.guest.shell("ip -oneline address | grep -cv ' lo '|| true").unwrap().trim(), "0");
+    watched.wait_until("it says what is wrong", |watched| {
+        status(watched)["troubles"]["identity"].to_string().contains("instance metadata")
+    });
+    let failures = guess_at_home(&watched);
+    assert_eq!(failures, 3);
+    std::thread::sleep(Duration::from_secs(4)); // for so many samples more
+    assert_eq!(watched.aws().requests().len(), sent);
+    let on = watched.aws().now().as_millisecond();
+    watched.guest.network().plug_in().unwrap();
+    watched.wait_until("what was logged is counted", |watched| {
+        watched.sum("login_failures") == watched.marks + failures
     });
     wait_until_healthy(&watched);
+    let mut heartbeats = watched.aws().metrics();
+    heartbeats.retain(|datum| datum.name == "netstat_tcp_established");
+    let itself = ("InstanceId".to_owned(), "i-0123456789abcdef0".to_owned());
+    assert!(heartbeats.iter().all(|datum| datum.dimensions == [itself.clone()]));
+    let before = heartbeats.iter().filter(|datum| (off..on).contains(&datum.timestamp_ms)).count();
+    assert!(before >= 4, "{before} intervals of the time without a network");
+    assert_eq!(watched.aws().violations(), Vec::<String>::new());
 }

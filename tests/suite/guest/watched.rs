@@ -60,20 +60,23 @@ impl Watched {
     /// The agent as it is shipped: unit, user, folders, preset. It sends to a stand-in for AWS at the guest's own loopback.
     /// `settings` are added to its configuration.
     pub(super) fn installed(guest: Guest, settings: &str) -> Self {
-        let watched = Watched::configured(guest);
-        watched.unpack();
+        Watched::configured(guest).running(settings)
+    }
+
+    /// Installs it and starts it.
+    pub(super) fn running(self, settings: &str) -> Self {
+        self.unpack();
         let configuration =
             "[identity]\nhost = \"guest\"\n[publish]\ninterval = \"1s\"\n[metrics]\nset = \"full\"\n";
-        watched.write("/etc/vpcwatch/vpcwatch.toml", &format!("{configuration}{settings}"));
-        watched.drop_in("messages.conf", &format!("[Service]\nStandardError=append:{ERRORS}\n"));
-        watched
-            .guest
+        self.write("/etc/vpcwatch/vpcwatch.toml", &format!("{configuration}{settings}"));
+        self.drop_in("messages.conf", &format!("[Service]\nStandardError=append:{ERRORS}\n"));
+        self.guest
             .shell(
                 "systemd-sysusers; systemd-tmpfiles --create vpcwatch.conf; systemctl preset --quiet vpcwatch.service
                  systemctl start vpcwatch.service",
             )
             .unwrap();
-        watched
+        self
     }
 
     /// Nothing installed, but the environment of a service that sends to a stand-in for AWS at the guest's own loopback.
@@ -90,6 +93,11 @@ impl Watched {
     /// The same with these variables for the rest of AWS.
     pub(super) fn with_environment(guest: Guest, variables: &[(&str, String)]) -> Self {
         let aws = guest.network().host.inside(FakeAws::start).unwrap();
+        Watched::sending_to(aws, guest, variables)
+    }
+
+    /// The same with a stand-in that is already there, wherever it is.
+    pub(super) fn sending_to(aws: FakeAws, guest: Guest, variables: &[(&str, String)]) -> Self {
         let mut environment = String::new();
         for (name, value) in aws.environment().iter().chain(variables) {
             let _ = writeln!(environment, "{name}={value}");
