@@ -6,6 +6,7 @@ pub mod chance;
 pub mod defer_accept;
 pub mod fake_aws;
 pub mod fake_imds;
+pub mod fleet_boot;
 pub mod frames;
 pub mod golden;
 pub mod guest;

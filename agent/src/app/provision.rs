@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::anyhow;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::agent::aws_settings;
-use super::outlet::Outlet;
 use super::{host_name, on_one_thread, sample};
 use crate::aws::{Aws, Connection, Failure, Link, ServerClock};
 use crate::config::Config;
@@ -24,6 +24,7 @@ use crate::provision::apply::{self, Arns, Report};
 use crate::provision::election::Election;
 use crate::provision::silent::{self, Silent};
 use crate::provision::{Desired, Nic, Plan, Subject, Wishes, compare, desired};
+use crate::service::board::Board;
 use crate::store::ValueKey;
 use crate::store::service::StoreHandle;
 
@@ -39,7 +40,7 @@ const CHECK: Duration = Duration::from_hours(24);
 /// Between two attempts that failed: first and longest.
 const AGAIN: (Duration, Duration) = (Duration::from_mins(1), Duration::from_hours(1));
 /// The key of what was done last, in the state file.
-const MARK: &str = "provision";
+pub const MARK: &str = "provision";
 
 /// Spread of a fleet's first look, in publishing intervals, and seconds at most: ten thousand that boot together vote at the rate that
 /// the account allows, fifty a second.
@@ -268,10 +269,25 @@ fn told(failure: Failure) -> anyhow::Error {
     anyhow!("{}", failure.why())
 }
 
-impl Outlet {
+/// Provisioning beside a running agent.
+#[derive(Debug)]
+pub struct Provisioning {
+    /// The configuration now.
+    pub config: watch::Receiver<Arc<Config>>,
+    /// Where the host's files are.
+    pub paths: Paths,
+    /// For instance metadata.
+    pub aws: Aws,
+    /// Whether this is an EC2 instance.
+    pub on_ec2: bool,
+    /// Where troubles are told.
+    pub board: Arc<Board>,
+}
+
+impl Provisioning {
     /// Makes what there should be: at the first run of an instance, when that changes, and once a day where somebody
     /// deleted it. What fails is told, named by its permission, and tried again. Never ends.
-    pub(super) async fn keep_provisioned(&self, identity: &Identity, link: &Link, store: &StoreHandle) {
+    pub async fn keep(&self, identity: &Identity, link: &Link, store: &StoreHandle) {
         let mut config_now = self.config.clone();
         let mut again = AGAIN.0;
         let mut vote: Option<Vote> = None;
