@@ -9,8 +9,8 @@ use aws_sdk_cloudwatchlogs::types::InputLogEvent;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::apply::patiently;
-use crate::aws::{Connection, Failure, classify};
+use super::pace::Paced;
+use crate::aws::{Failure, classify};
 
 const CREATE: &str = "logs:CreateLogStream";
 const CREATE_GROUP: &str = "logs:CreateLogGroup";
@@ -28,7 +28,7 @@ const DONE: &str = "done";
 #[derive(Debug, Clone, Copy)]
 pub struct Election<'a> {
     /// The connection.
-    pub connection: &'a Connection,
+    pub paced: Paced<'a>,
     /// The log group.
     pub group: &'a str,
     /// The fleet's name.
@@ -49,9 +49,15 @@ impl Election<'_> {
     pub async fn stand(&self, stream: &str) -> Result<bool, Failure> {
         match self.create(stream).await {
             Err(Failure::Missing { .. }) => {
-                let group = patiently(|| async {
-                    let created =
-                        self.connection.logs().create_log_group().log_group_name(self.group).send().await;
+                let group = self.paced.call(|| async {
+                    let created = self
+                        .paced
+                        .connection
+                        .logs()
+                        .create_log_group()
+                        .log_group_name(self.group)
+                        .send()
+                        .await;
                     created.map(|_| ()).map_err(|error| classify(&error, CREATE_GROUP))
                 });
                 match group.await {
@@ -65,8 +71,8 @@ impl Election<'_> {
     }
 
     async fn create(&self, stream: &str) -> Result<(), Failure> {
-        let created = patiently(|| async {
-            let create = self.connection.logs().create_log_stream().log_group_name(self.group);
+        let created = self.paced.call(|| async {
+            let create = self.paced.connection.logs().create_log_stream().log_group_name(self.group);
             let created = create.log_stream_name(stream).send().await;
             created.map(|_| ()).map_err(|error| classify(&error, CREATE))
         });
@@ -75,8 +81,8 @@ impl Election<'_> {
 
     /// Whether somebody has said that everything is there.
     pub async fn is_done(&self, stream: &str) -> Result<bool, Failure> {
-        let read = patiently(|| async {
-            let read = self.connection.logs().get_log_events().log_group_name(self.group);
+        let read = self.paced.call(|| async {
+            let read = self.paced.connection.logs().get_log_events().log_group_name(self.group);
             let read = read.log_stream_name(stream).start_from_head(true).limit(1).send().await;
             read.map(|answer| !answer.events().is_empty()).map_err(|error| classify(&error, READ))
         });
@@ -89,10 +95,10 @@ impl Election<'_> {
 
     /// Says that everything is there, and takes away what earlier days left.
     pub async fn done(&self, stream: &str, now: Timestamp) -> Result<(), Failure> {
-        let said = patiently(|| async {
+        let said = self.paced.call(|| async {
             let event = InputLogEvent::builder().message(DONE).timestamp(now.as_millisecond());
             let event = event.build().map_err(|error| Failure::again(error.to_string()))?;
-            let put = self.connection.logs().put_log_events().log_group_name(self.group);
+            let put = self.paced.connection.logs().put_log_events().log_group_name(self.group);
             let put = put.log_stream_name(stream).log_events(event).send().await;
             put.map(|_| ()).map_err(|error| classify(&error, WRITE))
         });
@@ -112,8 +118,8 @@ impl Election<'_> {
         let mut found: Vec<String> = Vec::new();
         let mut next: Option<String> = None;
         loop {
-            let page = patiently(|| async {
-                let list = self.connection.logs().describe_log_streams().log_group_name(self.group);
+            let page = self.paced.call(|| async {
+                let list = self.paced.connection.logs().describe_log_streams().log_group_name(self.group);
                 let list = list.log_stream_name_prefix(&streams).set_next_token(next.clone()).send().await;
                 list.map_err(|error| classify(&error, LIST))
             });
@@ -130,8 +136,8 @@ impl Election<'_> {
             }
         }
         for stream in &found {
-            let deleted = patiently(|| async {
-                let delete = self.connection.logs().delete_log_stream().log_group_name(self.group);
+            let deleted = self.paced.call(|| async {
+                let delete = self.paced.connection.logs().delete_log_stream().log_group_name(self.group);
                 let deleted = delete.log_stream_name(stream).send().await;
                 deleted.map(|_| ()).map_err(|error| classify(&error, DELETE))
             });
