@@ -6,6 +6,7 @@
 //! instances share one connection.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -47,7 +48,7 @@ const BOOT_WITHIN: Duration = Duration::from_mins(1);
 /// After an interval's end the snapshot that closes it comes within a second.
 const TICK_MS: u64 = 1_000;
 /// What an answer takes, milliseconds.
-const LATENCY_MS: std::ops::Range<u64> = 20..80;
+const LATENCY_MS: Range<u64> = 20..80;
 /// What may still be on its way when the time is up, and how long it may take.
 const DRAIN: Duration = Duration::from_mins(30);
 /// Alarms that the account may have: with its 5,000, few instances could have their own.
@@ -66,6 +67,8 @@ pub struct Fleet {
     pub scope: &'static str,
     /// How long it has data to send.
     pub sends: Duration,
+    /// How long it is watched at least, whatever happens.
+    pub watched: Duration,
     /// How long it may take until all are provisioned.
     pub at_most: Duration,
     /// Of all that is random.
@@ -77,10 +80,10 @@ pub struct Fleet {
 pub struct Outcome {
     /// When there was what there should be for every instance: the last write.
     pub made: Option<Duration>,
-    /// When every instance knew it; none if it did not come to that.
-    pub provisioned: Option<Duration>,
-    /// How many knew it.
-    pub provisioned_count: u32,
+    /// When each instance that came to it knew that, in order.
+    pub provisioned: Vec<Duration>,
+    /// How many there are.
+    pub instances: u32,
     /// Calls by operation.
     pub calls: BTreeMap<String, Calls>,
     /// Alarms that there are.
@@ -91,10 +94,14 @@ pub struct Outcome {
     pub lost: (u64, u64),
     /// Rules that instances broke, but for quotas.
     pub violations: Vec<String>,
-    /// The longest that a datum waited, from the end of its interval.
-    pub longest_wait: Duration,
-    /// How long it was watched.
-    pub watched: Duration,
+}
+
+impl Outcome {
+    /// When this share of all instances was provisioned.
+    pub fn provisioned_at(&self, share: f64) -> Option<Duration> {
+        let nth = (f64::from(self.instances) * share).ceil().max(1.0);
+        self.provisioned.iter().copied().zip(1..).find(|(_, n)| f64::from(*n) >= nth).map(|(at, _)| at)
+    }
 }
 
 /// Calls of one operation.
@@ -128,9 +135,9 @@ impl Calls {
         self.applied.len().max(self.throttled.len()).max(self.refused.len())
     }
 
-    /// Most in one second from `from` on.
-    pub fn most(&self, from: usize) -> u32 {
-        (from..self.seconds()).map(|second| self.in_second(second)).max().unwrap_or(0)
+    /// Most in one of these seconds.
+    pub fn most(&self, seconds: Range<usize>) -> u32 {
+        seconds.map(|second| self.in_second(second)).max().unwrap_or(0)
     }
 }
 
@@ -172,22 +179,25 @@ impl Fleet {
             });
         }
         let mut waiting = stores.clone();
-        let mut provisioned = None;
-        while began.elapsed() < self.at_most && (!waiting.is_empty() || began.elapsed() < self.sends) {
+        let mut provisioned = Vec::new();
+        let is_over = |all_are: bool| {
+            let past = began.elapsed();
+            past >= self.at_most || all_are && past >= self.sends && past >= self.watched
+        };
+        while !is_over(waiting.is_empty()) {
             // A hundredth of what has passed is exact enough.
             let pause = (began.elapsed() / 100).max(Duration::from_secs(1));
             let left = self.sends.saturating_sub(began.elapsed());
             sleep(if left.is_zero() { pause } else { pause.min(left) }).await;
             if !waiting.is_empty() {
                 waiting = still_unprovisioned(waiting).await?;
-                provisioned = waiting.is_empty().then(|| began.elapsed());
+                provisioned.resize(stores.len() - waiting.len(), began.elapsed());
             }
             if began.elapsed() >= self.sends {
                 stop.send_replace(true);
             }
         }
         stop.send_replace(true);
-        let watched = began.elapsed();
         drained(&stores).await?;
         let fed = *lock(&fed);
         let calls = lock(&calls).clone();
@@ -197,13 +207,11 @@ impl Fleet {
         Ok(Outcome {
             made: made.map(Duration::from_secs),
             provisioned,
-            provisioned_count: self.instances - u32::try_from(waiting.len())?,
+            instances: self.instances,
             alarms: aws.alarms().len(),
             fed,
             lost: (fed.0 - accepted, fed.1 - events),
             violations: aws.violations().into_iter().filter(|text| !text.contains("Rate exceeded")).collect(),
-            longest_wait: Duration::ZERO,
-            watched,
             calls,
         })
     }
