@@ -186,7 +186,7 @@ impl Fleet {
         };
         while !is_over(waiting.is_empty()) {
             // A hundredth of what has passed is exact enough.
-            let pause = (began.elapsed() / 100).max(Duration::from_secs(1));
+            let pause = (began.elapsed() / 100).max(Duration::from_secs(2));
             let left = self.sends.saturating_sub(began.elapsed());
             sleep(if left.is_zero() { pause } else { pause.min(left) }).await;
             if !waiting.is_empty() {

@@ -53,6 +53,9 @@ fn one_of_three_hundred_makes_alarms_and_nothing_is_lost_or_throttled() {
     for (operation, calls) in &outcome.calls {
         assert_eq!(sum(&calls.throttled, 0), 0, "{operation}");
     }
+    let streams = calls(&outcome, "CreateLogStream");
+    let elections = sum(&streams.applied, 0) - u64::from(INSTANCES);
+    assert_eq!(elections, 2, "the one that is voted for, and the one that says that it is done");
     let flushes = calls(&outcome, "PutMetricData");
     assert!(flushes.most(0..flushes.seconds()) < INSTANCES / 10, "a herd");
 }

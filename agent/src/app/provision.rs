@@ -42,8 +42,8 @@ const AGAIN: (Duration, Duration) = (Duration::from_mins(1), Duration::from_hour
 /// The key of what was done last, in the state file.
 pub const MARK: &str = "provision";
 
-/// Spread of a fleet's first look, in publishing intervals, and seconds at most: ten thousand that boot together vote at the rate that
-/// the account allows, fifty a second.
+/// Spread of a fleet's first look, in publishing intervals, and seconds at most: of ten thousand that boot together hardly two look at
+/// the same moment, and find nothing.
 const FLEET_SPREAD: (u32, u32) = (3, 180);
 /// How long whom a fleet elected has; afterwards whoever finds nothing done does it too. The looks are spread over as long.
 const TERM: Duration = Duration::from_mins(10);
@@ -379,7 +379,7 @@ impl Provisioning {
         if scope == Scope::Fleet {
             let election = election(config, paced, &desired);
             let stream = election.stream(&hash, now);
-            if let Some(wait) = waits_for_another(&election, stream, vote).await? {
+            if let Some(wait) = waits_for_another(&election, stream, now, vote).await? {
                 return Ok(wait);
             }
         } else {
@@ -476,12 +476,13 @@ impl Provisioning {
 async fn waits_for_another(
     election: &Election<'_>,
     stream: String,
+    now: Timestamp,
     vote: &mut Option<Vote>,
 ) -> Result<Option<Duration>, String> {
     let why = |failure: Failure| failure.why().to_owned();
     let cast = match vote.take().filter(|vote| vote.stream == stream) {
         Some(vote) => vote,
-        None if election.stand(&stream).await.map_err(why)? => {
+        None if election.stand(&stream, now).await.map_err(why)? => {
             tracing::info!("provisioning: this instance does it for its fleet");
             Vote { stream, look_at: None }
         }
