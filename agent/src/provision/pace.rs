@@ -112,3 +112,22 @@ impl Paced<'_> {
 fn varied(wait: Duration) -> Duration {
     wait.mul_f64(0.5 + fastrand::f64())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_double_the_wait_up_to_an_hour_and_success_halves_it_to_nothing() {
+        let pace = Pace::patient();
+        let seconds = |change: fn(&Pace)| {
+            change(&pace);
+            pace.wait.get().as_secs_f64()
+        };
+        assert_eq!([seconds(Pace::quicker), seconds(Pace::slower), seconds(Pace::slower)], [0.0, 0.5, 1.0]);
+        assert_eq!([seconds(Pace::quicker), seconds(Pace::quicker)], [0.5, 0.0]);
+        (0..20).for_each(|_| pace.slower());
+        assert_eq!(pace.wait.get(), LONGEST_WAIT);
+        assert_eq!(seconds(Pace::quicker), 1800.0);
+    }
+}
