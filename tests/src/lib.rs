@@ -7,6 +7,7 @@ pub mod chance;
 pub mod defer_accept;
 pub mod fake_aws;
 pub mod fake_imds;
+pub mod fleet_boot;
 pub mod flooded_host;
 pub mod frames;
 pub mod golden;

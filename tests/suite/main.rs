@@ -19,6 +19,7 @@ mod delivery;
 mod documents;
 mod fakes;
 mod fleet;
+mod fleet_boot;
 mod floods;
 mod guest;
 mod image;

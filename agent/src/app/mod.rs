@@ -38,7 +38,7 @@ pub use agent::Agent;
 pub use check::Check;
 pub use delivery::Delivery;
 pub use dry_run::DryRun;
-pub use provision::{Deed, Outcome, Provision};
+pub use provision::{Deed, MARK, Outcome, Provision, Provisioning};
 
 /// One sample a second.
 const TICK: Duration = Duration::from_millis(crate::rates::TICK_MS);

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::agent::aws_settings;
 use super::delivery::Delivery;
 use super::logs::Logs;
+use super::provision::Provisioning;
 use super::ship::{SHARE_OF_LINES, Ship};
 use super::who::Known;
 use super::{Ended, on_a_thread};
@@ -160,6 +161,13 @@ impl Outlet {
             // What was lost on the last steps is told by the next run.
             anyhow::Ok(self.tell_gaps(&store, &gaps_to).await?)
         };
+        let provisioning = Provisioning {
+            config: self.config.clone(),
+            paths: self.paths.clone(),
+            aws: self.aws.clone(),
+            on_ec2: self.on_ec2,
+            board: Arc::clone(&self.board),
+        };
         let reloads = async {
             let mut config_now = self.config.clone();
             while config_now.changed().await.is_ok() {
@@ -180,9 +188,9 @@ impl Outlet {
             result = delivered => result.context("failed to deliver"),
             ended = store_ended.wait() => ended.and(Err(anyhow!("the state file's thread ended by itself"))),
             () = reloads => Ok(()),
-            () = self.keep_provisioned(&known.identity, &link, &store) => Ok(()),
+            () = provisioning.keep(&known.identity, &link, &store) => Ok(()),
         };
-        self.say_farewell(&known.identity, &link, &store).await;
+        provisioning.say_farewell(&known.identity, &link, &store).await;
         ended
     }
 

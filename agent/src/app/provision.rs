@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::anyhow;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::agent::aws_settings;
-use super::outlet::Outlet;
 use super::{host_name, on_one_thread, sample};
 use crate::aws::{Aws, Connection, Failure, Link, ServerClock};
 use crate::config::Config;
@@ -23,7 +23,8 @@ use crate::model::identity::{Identity, InstanceDimension};
 use crate::provision::apply::{self, Arns, Report};
 use crate::provision::election::Election;
 use crate::provision::silent::{self, Silent};
-use crate::provision::{Desired, Nic, Plan, Subject, Wishes, compare, desired};
+use crate::provision::{Desired, Nic, Pace, Paced, Plan, Subject, Wishes, compare, desired};
+use crate::service::board::Board;
 use crate::store::ValueKey;
 use crate::store::service::StoreHandle;
 
@@ -39,10 +40,10 @@ const CHECK: Duration = Duration::from_hours(24);
 /// Between two attempts that failed: first and longest.
 const AGAIN: (Duration, Duration) = (Duration::from_mins(1), Duration::from_hours(1));
 /// The key of what was done last, in the state file.
-const MARK: &str = "provision";
+pub const MARK: &str = "provision";
 
-/// Spread of a fleet's first look, in publishing intervals, and seconds at most: ten thousand that boot together vote at the rate that
-/// the account allows, fifty a second.
+/// Spread of a fleet's first look, in publishing intervals, and seconds at most: of ten thousand that boot together hardly two look at
+/// the same moment, and find nothing.
 const FLEET_SPREAD: (u32, u32) = (3, 180);
 /// How long whom a fleet elected has; afterwards whoever finds nothing done does it too. The looks are spread over as long.
 const TERM: Duration = Duration::from_mins(10);
@@ -60,6 +61,14 @@ struct Done {
     at: Timestamp,
     /// Whose alarms it made.
     owner: String,
+}
+
+/// What one look leaves to the next.
+struct Looking {
+    vote: Option<Vote>,
+    /// Whether the first is still to be spread.
+    spread: bool,
+    pace: Pace,
 }
 
 /// Who makes what there should be for a fleet.
@@ -135,14 +144,16 @@ impl Provision {
         let config = &self.config;
         let subject = Subject { scope, identity: &identity, interfaces: &nics };
         let desired = desired(&config.settings, &config.wishes, &subject, &region);
-        let (plan, arns) = looked_at(&connection, &desired).await.map_err(told)?;
+        let pace = Pace::hurried();
+        let paced = Paced { connection: &connection, pace: &pace };
+        let (plan, arns) = looked_at(paced, &desired).await.map_err(told)?;
         let report = match deed {
             Deed::Plan => Report::default(),
-            Deed::Apply { force } => apply::apply(&connection, &desired, &plan, &arns, *force).await,
+            Deed::Apply { force } => apply::apply(paced, &desired, &plan, &arns, *force).await,
             Deed::Destroy { force } => {
-                let mut report = apply::destroy(&connection, &desired, &plan, &arns, *force).await;
+                let mut report = apply::destroy(paced, &desired, &plan, &arns, *force).await;
                 if scope == Scope::Fleet {
-                    let cleared = election(config, &connection, &desired).clear().await;
+                    let cleared = election(config, paced, &desired).clear().await;
                     match cleared {
                         Ok(0) => {}
                         Ok(streams) => {
@@ -177,11 +188,13 @@ impl Provision {
     ) -> anyhow::Result<Report> {
         on_one_thread(async move {
             let place = self.place().await?;
-            let (hosts, arns) = silent::silent(&place.connection, days, wall()).await.map_err(told)?;
+            let pace = Pace::hurried();
+            let paced = Paced { connection: &place.connection, pace: &pace };
+            let (hosts, arns) = silent::silent(paced, days, wall()).await.map_err(told)?;
             if !which(&hosts)? {
                 return Ok(Report::default());
             }
-            Ok(silent::clear(&place.connection, &hosts, &arns, force).await)
+            Ok(silent::clear(paced, &hosts, &arns, force).await)
         })
     }
 
@@ -235,13 +248,13 @@ async fn scope_by_group(aws: &Aws, on_ec2: bool) -> Result<Scope, who::MetadataE
     Ok(Scope::Instance)
 }
 
-fn election<'a>(config: &'a Config, connection: &'a Connection, desired: &'a Desired) -> Election<'a> {
-    Election { connection, group: &config.settings.findings_group, fleet: &desired.owner }
+fn election<'a>(config: &'a Config, paced: Paced<'a>, desired: &'a Desired) -> Election<'a> {
+    Election { paced, group: &config.settings.findings_group, fleet: &desired.owner }
 }
 
-async fn looked_at(connection: &Connection, desired: &Desired) -> Result<(Plan, Arns), Failure> {
+async fn looked_at(paced: Paced<'_>, desired: &Desired) -> Result<(Plan, Arns), Failure> {
     let dashboard = desired.dashboard.as_ref().map(|dashboard| dashboard.name.as_str());
-    let (existing, arns) = apply::existing(connection, &desired.prefix(), dashboard).await?;
+    let (existing, arns) = apply::existing(paced, &desired.prefix(), dashboard).await?;
     Ok((compare(desired, &existing), arns))
 }
 
@@ -268,18 +281,37 @@ fn told(failure: Failure) -> anyhow::Error {
     anyhow!("{}", failure.why())
 }
 
-impl Outlet {
+/// Provisioning beside a running agent.
+#[derive(Debug)]
+pub struct Provisioning {
+    /// The configuration now.
+    pub config: watch::Receiver<Arc<Config>>,
+    /// Where the host's files are.
+    pub paths: Paths,
+    /// For instance metadata.
+    pub aws: Aws,
+    /// Whether this is an EC2 instance.
+    pub on_ec2: bool,
+    /// Where troubles are told.
+    pub board: Arc<Board>,
+}
+
+impl Provisioning {
     /// Makes what there should be: at the first run of an instance, when that changes, and once a day where somebody
     /// deleted it. What fails is told, named by its permission, and tried again. Never ends.
-    pub(super) async fn keep_provisioned(&self, identity: &Identity, link: &Link, store: &StoreHandle) {
+    pub async fn keep(&self, identity: &Identity, link: &Link, store: &StoreHandle) {
         let mut config_now = self.config.clone();
         let mut again = AGAIN.0;
-        let mut vote: Option<Vote> = None;
-        let mut spread = true;
+        let mut state = Looking { vote: None, spread: true, pace: Pace::patient() };
         loop {
             let config = config_now.borrow_and_update().clone();
             let wait = if config.provision_at_start {
-                match self.look(&config, identity, link, store, &mut vote, &mut spread).await {
+                // In a large account a look takes hours; a changed configuration begins it anew.
+                let looked = tokio::select! {
+                    looked = self.look(&config, identity, link, store, &mut state) => looked,
+                    Ok(()) = config_now.changed() => continue,
+                };
+                match looked {
                     Ok(wait) => {
                         self.board.well(PLACE);
                         again = AGAIN.0;
@@ -311,9 +343,9 @@ impl Outlet {
         identity: &Identity,
         link: &Link,
         store: &StoreHandle,
-        vote: &mut Option<Vote>,
-        spread: &mut bool,
+        state: &mut Looking,
     ) -> Result<Duration, String> {
+        let Looking { vote, spread, pace } = state;
         let scope = match config.wishes.scope {
             Some(scope) => scope,
             None => scope_by_group(&self.aws, self.on_ec2).await.map_err(|error| error.to_string())?,
@@ -325,6 +357,7 @@ impl Outlet {
             sleep(Duration::from_secs(seconds.into()).mul_f64(fastrand::f64())).await;
         }
         let connection = link.connection();
+        let paced = Paced { connection: &connection, pace };
         let region = connection.region().ok_or("no region: set aws.region or AWS_REGION")?;
         check_topics(config, region)?;
         let nics = nics(scope, config, &self.paths)?;
@@ -341,21 +374,21 @@ impl Outlet {
         }
         if let Some(last) = last.filter(|last| last.owner != desired.owner && scope != Scope::Instance) {
             let own = Subject { scope: Scope::None, ..subject };
-            self.take_away(&connection, config, &own, Some(&last.owner), region).await?;
+            self.take_away(paced, config, &own, Some(&last.owner), region).await?;
         }
         if scope == Scope::Fleet {
-            let election = election(config, &connection, &desired);
+            let election = election(config, paced, &desired);
             let stream = election.stream(&hash, now);
-            if let Some(wait) = waits_for_another(&election, stream, vote).await? {
+            if let Some(wait) = waits_for_another(&election, stream, now, vote).await? {
                 return Ok(wait);
             }
         } else {
             *vote = None;
         }
         if vote.as_ref().is_none_or(|vote| vote.look_at.is_none()) {
-            self.make(config, &connection, &desired).await?;
+            self.make(config, paced, &desired).await?;
             if let (Some(vote), Scope::Fleet) = (vote.as_ref(), scope) {
-                let done = election(config, &connection, &desired).done(&vote.stream, now).await;
+                let done = election(config, paced, &desired).done(&vote.stream, now).await;
                 done.map_err(|failure| failure.why().to_owned())?;
             }
         }
@@ -368,10 +401,9 @@ impl Outlet {
     }
 
     /// Makes what there should be.
-    async fn make(&self, config: &Config, connection: &Connection, desired: &Desired) -> Result<(), String> {
-        let (plan, arns) =
-            looked_at(connection, desired).await.map_err(|failure| failure.why().to_owned())?;
-        let report = apply::apply(connection, desired, &plan, &arns, false).await;
+    async fn make(&self, config: &Config, paced: Paced<'_>, desired: &Desired) -> Result<(), String> {
+        let (plan, arns) = looked_at(paced, desired).await.map_err(|failure| failure.why().to_owned())?;
+        let report = apply::apply(paced, desired, &plan, &arns, false).await;
         if !report.done.is_empty() {
             tracing::info!("provisioning: {} made or changed", report.done.len());
         }
@@ -392,7 +424,7 @@ impl Outlet {
     /// Takes this host's own alarms away, if those made last were its own: of a fleet they are not one host's to delete.
     async fn take_away(
         &self,
-        connection: &Connection,
+        paced: Paced<'_>,
         config: &Config,
         own: &Subject<'_>,
         last_owner: Option<&str>,
@@ -402,9 +434,8 @@ impl Outlet {
         if last_owner.is_some_and(|last| last != desired.owner) {
             return Ok(());
         }
-        let (plan, arns) =
-            looked_at(connection, &desired).await.map_err(|failure| failure.why().to_owned())?;
-        let report = apply::apply(connection, &desired, &plan, &arns, false).await;
+        let (plan, arns) = looked_at(paced, &desired).await.map_err(|failure| failure.why().to_owned())?;
+        let report = apply::apply(paced, &desired, &plan, &arns, false).await;
         tracing::info!("provisioning: {} of this host's own alarms taken away", report.done.len());
         if report.failed.is_empty() { Ok(()) } else { Err(report.failed.join("; ")) }
     }
@@ -425,7 +456,9 @@ impl Outlet {
             let own = Subject { scope: Scope::None, identity, interfaces: &[] };
             // Without a mark it was stopped while it made them.
             let last_owner = last.map(|last| last.owner);
-            self.take_away(&connection, &config, &own, last_owner.as_deref(), region).await
+            let pace = Pace::hurried();
+            let paced = Paced { connection: &connection, pace: &pace };
+            self.take_away(paced, &config, &own, last_owner.as_deref(), region).await
         };
         let why = match tokio::time::timeout(FAREWELL, farewell).await {
             Ok(Ok(())) => return,
@@ -443,12 +476,13 @@ impl Outlet {
 async fn waits_for_another(
     election: &Election<'_>,
     stream: String,
+    now: Timestamp,
     vote: &mut Option<Vote>,
 ) -> Result<Option<Duration>, String> {
     let why = |failure: Failure| failure.why().to_owned();
     let cast = match vote.take().filter(|vote| vote.stream == stream) {
         Some(vote) => vote,
-        None if election.stand(&stream).await.map_err(why)? => {
+        None if election.stand(&stream, now).await.map_err(why)? => {
             tracing::info!("provisioning: this instance does it for its fleet");
             Vote { stream, look_at: None }
         }

@@ -8,7 +8,7 @@ mod failure;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::imds;
@@ -17,12 +17,16 @@ use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_cloudwatch::config::{Credentials, SharedCredentialsProvider};
+use aws_smithy_async::time::TimeSource;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use http::Uri;
 use tokio::sync::Mutex;
 
 pub use answer::ServerClock;
 pub use failure::{Failure, classify};
+
+use crate::host::clock;
 
 /// What the SDK is told beyond its own environment and profile.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,6 +68,8 @@ pub struct Aws {
     metadata: Arc<RwLock<imds::Client>>,
     settings: AwsSettings,
     on_ec2: bool,
+    /// Instead of those that are looked for.
+    credentials: Option<SharedCredentialsProvider>,
 }
 
 impl Aws {
@@ -72,7 +78,15 @@ impl Aws {
         check_environment()?;
         let http = client::http(settings.ca_bundle.as_deref())?;
         let metadata = Arc::new(RwLock::new(metadata_client(&http, on_ec2)));
-        Ok(Aws { http, metadata, settings, on_ec2 })
+        Ok(Aws { http, metadata, settings, on_ec2, credentials: None })
+    }
+
+    /// The same with an HTTP client of the caller's, and with this key and secret: nothing is looked for and nothing goes over
+    /// the network but by that client.
+    pub fn carried_by(http: SharedHttpClient, (key, secret): (&str, &str), settings: AwsSettings) -> Self {
+        let metadata = Arc::new(RwLock::new(metadata_client(&http, false)));
+        let credentials = SharedCredentialsProvider::new(Credentials::new(key, secret, None, None, "given"));
+        Aws { http, metadata, settings, on_ec2: false, credentials: Some(credentials) }
     }
 
     /// Instance metadata, version 2.
@@ -99,15 +113,21 @@ impl Aws {
             let known = known.map(|region| Region::new(region.to_owned()));
             RegionProviderChain::first_try(profile).or_else(known).region().await
         };
-        let credentials = DefaultCredentialsChain::builder()
-            .imds_client(self.metadata())
-            .configure(provider)
-            .region(region.clone())
-            .build()
-            .await;
+        let credentials = match self.credentials.clone() {
+            Some(given) => given,
+            None => SharedCredentialsProvider::new(
+                DefaultCredentialsChain::builder()
+                    .imds_client(self.metadata())
+                    .configure(provider)
+                    .region(region.clone())
+                    .build()
+                    .await,
+            ),
+        };
         let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .http_client(self.http.clone())
             .credentials_provider(credentials)
+            .time_source(HostClock)
             .region(region.clone())
             .retry_config(RetryConfig::disabled())
             .timeout_config(data_timeouts())
@@ -116,6 +136,16 @@ impl Aws {
             .await;
         let (cloudwatch, logs) = (cloudwatch(&config, clock), logs(&config, clock));
         Connection { region: region.map(|region| region.to_string()), cloudwatch, logs }
+    }
+}
+
+/// Requests are signed at the time that the rest of the agent has.
+#[derive(Debug)]
+struct HostClock;
+
+impl TimeSource for HostClock {
+    fn now(&self) -> SystemTime {
+        clock::wall().into()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The clocks, and the only reader of wall time. Wall time stamps data; the monotonic clock measures between samples;
 //! the thread's CPU time keeps socket walks in budget.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -10,10 +11,36 @@ use rustix::time::{ClockId, clock_gettime};
 use super::paths::Paths;
 use crate::model::spool::ClockEra;
 
+thread_local! {
+    /// Where wall time began on this thread, and the runtime's time then, while it is simulated.
+    static SIMULATED: Cell<Option<(Timestamp, tokio::time::Instant)>> = const { Cell::new(None) };
+}
+
+/// Wall time of this thread passes as its runtime's does, from a moment on, until this is dropped.
+#[derive(Debug)]
+pub struct Simulation(());
+
+impl Simulation {
+    /// Sets this thread's clock, and lets it run by the runtime's.
+    pub fn begin(at: Timestamp) -> Self {
+        SIMULATED.set(Some((at, tokio::time::Instant::now())));
+        Simulation(())
+    }
+}
+
+impl Drop for Simulation {
+    fn drop(&mut self) {
+        SIMULATED.set(None);
+    }
+}
+
 /// Wall time now, to the millisecond.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn wall() -> Timestamp {
-    let now = Timestamp::now();
+    let now = match SIMULATED.get() {
+        Some((began, then)) => began + then.elapsed(),
+        None => Timestamp::now(),
+    };
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }
 
@@ -77,6 +104,9 @@ impl EraClock {
 
 /// Wall time less `CLOCK_BOOTTIME`, milliseconds: changes only when the wall clock is set or slewed.
 pub fn wall_less_boottime_ms() -> i64 {
+    if let Some((began, _)) = SIMULATED.get() {
+        return began.as_millisecond();
+    }
     let boottime = clock_gettime(ClockId::Boottime);
     wall().as_millisecond() - (boottime.tv_sec * 1000 + boottime.tv_nsec / 1_000_000)
 }

@@ -2,7 +2,7 @@
 //!
 //! The account allows three `PutMetricAlarm` and three `DeleteAlarms` a second in a region, of all its hosts together
 //! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_limits.html>): nothing is written that is as
-//! it should be, writes are spaced, and a throttled one is waited for.
+//! it should be, writes are spaced, and a throttled one is waited for ([`super::pace`]).
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,6 +19,7 @@ use tokio::time::sleep;
 
 use super::compare::{Change, Existing, Plan};
 use super::desired::{Alarm, Dashboard, Desired, Measure, MetricStat, OWNER_TAG, PREFIX, Query};
+use super::pace::Paced;
 use crate::aws::{Connection, Failure, classify};
 use crate::model::record::Dimension;
 
@@ -39,9 +40,6 @@ const SPACING: Duration = Duration::from_millis(400);
 /// Alarms that one call deletes at most
 /// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DeleteAlarms.html>).
 const MOST_DELETED: usize = 100;
-/// Times that a call is made, and the first wait between two; the waits double, and vary.
-const ATTEMPTS: u32 = 6;
-const FIRST_WAIT: Duration = Duration::from_millis(500);
 
 /// Codes for a dashboard that is not there.
 const NO_DASHBOARD: [&str; 3] = ["ResourceNotFound", "DashboardNotFoundError", "ResourceNotFoundException"];
@@ -59,27 +57,28 @@ pub struct Report {
 
 /// What there is under our names.
 pub async fn existing(
-    connection: &Connection,
+    paced: Paced<'_>,
     prefix: &str,
     dashboard: Option<&str>,
 ) -> Result<(Existing, Arns), Failure> {
-    let described = described(connection, prefix).await?;
+    let described = described(paced, prefix).await?;
     let arns = Arns::of_described(&described);
     let alarms = described.iter().map(read).collect();
     let dashboard = match dashboard {
-        Some(name) => body(connection, name).await?,
+        Some(name) => body(paced, name).await?,
         None => None,
     };
     Ok((Existing { alarms, dashboard }, arns))
 }
 
 /// Every alarm whose name begins so.
-pub(super) async fn described(connection: &Connection, prefix: &str) -> Result<Vec<MetricAlarm>, Failure> {
+pub(super) async fn described(paced: Paced<'_>, prefix: &str) -> Result<Vec<MetricAlarm>, Failure> {
     let mut alarms = Vec::new();
     let mut next: Option<String> = None;
     loop {
-        let page = patiently(|| async {
-            let ask = connection.cloudwatch().describe_alarms().alarm_name_prefix(prefix).max_records(100);
+        let page = paced.call(|| async {
+            let ask =
+                paced.connection.cloudwatch().describe_alarms().alarm_name_prefix(prefix).max_records(100);
             let answer = ask.set_next_token(next.clone()).send().await;
             answer.map_err(|error| classify(&error, DESCRIBE))
         });
@@ -106,9 +105,9 @@ impl Arns {
     }
 }
 
-async fn body(connection: &Connection, name: &str) -> Result<Option<Value>, Failure> {
-    let got = patiently(|| async {
-        match connection.cloudwatch().get_dashboard().dashboard_name(name).send().await {
+async fn body(paced: Paced<'_>, name: &str) -> Result<Option<Value>, Failure> {
+    let got = paced.call(|| async {
+        match paced.connection.cloudwatch().get_dashboard().dashboard_name(name).send().await {
             Ok(answer) => Ok(Some(text(answer.dashboard_body()))),
             Err(error)
                 if error.as_service_error().is_some_and(GetDashboardError::is_dashboard_not_found_error) =>
@@ -123,14 +122,8 @@ async fn body(connection: &Connection, name: &str) -> Result<Option<Value>, Fail
 }
 
 /// Makes what is planned. With `force` also over what a person changed; what is not ours by its tag stays even then.
-pub async fn apply(
-    connection: &Connection,
-    desired: &Desired,
-    plan: &Plan,
-    arns: &Arns,
-    force: bool,
-) -> Report {
-    let mut work = Work::new(connection, arns, &desired.owner);
+pub async fn apply(paced: Paced<'_>, desired: &Desired, plan: &Plan, arns: &Arns, force: bool) -> Report {
+    let mut work = Work::new(paced, arns, &desired.owner);
     let mut surplus: Vec<&str> = Vec::new();
     for (name, change) in &plan.alarms {
         let wanted = desired.alarms.iter().find(|alarm| alarm.alarm_name == *name);
@@ -163,14 +156,8 @@ const NOT_OURS: &str = "it has our name and not our mark: rename or delete it, t
 
 /// Deletes this host's alarms, and the dashboard if no other host has alarms any more. Log groups stay: findings are
 /// evidence.
-pub async fn destroy(
-    connection: &Connection,
-    desired: &Desired,
-    plan: &Plan,
-    arns: &Arns,
-    force: bool,
-) -> Report {
-    let mut work = Work::new(connection, arns, &desired.owner);
+pub async fn destroy(paced: Paced<'_>, desired: &Desired, plan: &Plan, arns: &Arns, force: bool) -> Report {
+    let mut work = Work::new(paced, arns, &desired.owner);
     let mut ours: Vec<&str> = Vec::new();
     for (name, change) in &plan.alarms {
         match change {
@@ -197,8 +184,8 @@ pub async fn destroy(
 }
 
 /// Deletes alarms of another owner that is gone, all of them unedited or with `force`.
-pub(super) async fn remove(connection: &Connection, arns: &Arns, owner: &str, names: &[&str]) -> Report {
-    let mut work = Work::new(connection, arns, owner);
+pub(super) async fn remove(paced: Paced<'_>, arns: &Arns, owner: &str, names: &[&str]) -> Report {
+    let mut work = Work::new(paced, arns, owner);
     work.delete(names).await;
     work.report
 }
@@ -211,6 +198,7 @@ pub async fn ring(connection: &Connection, name: &str) -> Result<(), Failure> {
 }
 
 struct Work<'a> {
+    paced: Paced<'a>,
     connection: &'a Connection,
     arns: &'a Arns,
     /// Whose alarms are ours.
@@ -221,8 +209,15 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn new(connection: &'a Connection, arns: &'a Arns, owner: &'a str) -> Self {
-        Work { connection, arns, owner, report: Report::default(), denied: BTreeSet::new() }
+    fn new(paced: Paced<'a>, arns: &'a Arns, owner: &'a str) -> Self {
+        Work {
+            paced,
+            connection: paced.connection,
+            arns,
+            owner,
+            report: Report::default(),
+            denied: BTreeSet::new(),
+        }
     }
 
     fn leave(&mut self, name: &str, why: &str) {
@@ -238,7 +233,7 @@ impl<'a> Work<'a> {
             self.report.failed.push(format!("{name}: {action} was denied above"));
             return false;
         }
-        let result = patiently(call).await;
+        let result = self.paced.call(call).await;
         sleep(SPACING).await;
         match result {
             Ok(()) => {
@@ -260,7 +255,7 @@ impl<'a> Work<'a> {
     /// Whether the alarm carries our tag with this host's name. The mark in its description can be copied with it.
     async fn is_ours(&mut self, name: &str) -> bool {
         let Some(arn) = self.arns.of(name) else { return false };
-        let tags = patiently(|| async {
+        let tags = self.paced.call(|| async {
             let answer = self.connection.cloudwatch().list_tags_for_resource().resource_arn(arn).send().await;
             answer.map_err(|error| classify(&error, LIST_TAGS))
         });
@@ -325,7 +320,7 @@ impl<'a> Work<'a> {
     }
 
     async fn delete_together(&self, names: &[&str]) -> Result<(), Failure> {
-        let deleted = patiently(|| async {
+        let deleted = self.paced.call(|| async {
             let names = names.iter().map(|name| (*name).to_owned()).collect();
             let deleted =
                 self.connection.cloudwatch().delete_alarms().set_alarm_names(Some(names)).send().await;
@@ -355,6 +350,11 @@ impl<'a> Work<'a> {
             Change::Foreign => return self.leave(name, NOT_OURS),
             Change::Same | Change::Delete => return,
         };
+        // Alarms come first, and may take long: another host may have made it meanwhile.
+        let is_new = matches!(change, Change::Create);
+        if is_new && matches!(body(self.paced, name).await, Ok(Some(_))) {
+            return;
+        }
         let (connection, body) = (self.connection, wanted.signed().to_string());
         let put = || async {
             let put = connection.cloudwatch().put_dashboard().dashboard_name(name).dashboard_body(&body);
@@ -365,7 +365,7 @@ impl<'a> Work<'a> {
 
     async fn delete_dashboard(&mut self, name: &str) {
         let connection = self.connection;
-        let others = patiently(|| async {
+        let others = self.paced.call(|| async {
             let ask = connection.cloudwatch().describe_alarms().alarm_name_prefix(PREFIX).max_records(1);
             ask.send().await.map_err(|error| classify(&error, DESCRIBE))
         });
@@ -388,7 +388,7 @@ impl<'a> Work<'a> {
     /// Makes a group that is not there; the retention of one that is there is its owner's.
     async fn group(&mut self, group: &str, days: Option<u16>) {
         let connection = self.connection;
-        let created = patiently(|| async {
+        let created = self.paced.call(|| async {
             let created = connection.logs().create_log_group().log_group_name(group).send().await;
             created.map(|_| ()).map_err(|error| classify(&error, CREATE_GROUP))
         });
@@ -405,25 +405,6 @@ impl<'a> Work<'a> {
         };
         self.call(SET_RETENTION, group, "", set).await;
     }
-}
-
-/// Makes a call until it works, or shows that it will not.
-pub(super) async fn patiently<T, F>(call: impl Fn() -> F) -> Result<T, Failure>
-where
-    F: Future<Output = Result<T, Failure>>,
-{
-    let mut wait = FIRST_WAIT;
-    for _ in 1..ATTEMPTS {
-        match call().await {
-            Err(Failure::Retry { why, .. }) if !why.contains("LimitExceeded") => {
-                tracing::debug!("{why}; again in {wait:?}");
-            }
-            result => return result,
-        }
-        sleep(wait.mul_f64(0.5 + fastrand::f64())).await;
-        wait *= 2;
-    }
-    call().await
 }
 
 fn request(

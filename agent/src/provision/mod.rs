@@ -11,6 +11,7 @@ mod desired;
 pub mod election;
 mod fleet;
 mod mark;
+mod pace;
 pub mod policy;
 pub mod silent;
 
@@ -19,3 +20,4 @@ pub use desired::{
     Alarm, Dashboard, Desired, Measure, MetricStat, Nic, OWNER_TAG, PREFIX, Query, Subject, Wishes, desired,
     prefix,
 };
+pub use pace::{Pace, Paced};

@@ -11,11 +11,12 @@ use aws_sdk_cloudwatch::types::{
 };
 use jiff::{SignedDuration, Timestamp};
 
-use super::apply::{Arns, Report, described, patiently, read, remove};
+use super::apply::{Arns, Report, described, read, remove};
 use super::compare::written_by_us;
 use super::desired::{Measure, PREFIX, prefix};
 use super::fleet::is_fleet;
-use crate::aws::{Connection, Failure, classify};
+use super::pace::Paced;
+use crate::aws::{Failure, classify};
 use crate::model::record::Dimension;
 
 const GET_DATA: &str = "cloudwatch:GetMetricData";
@@ -47,12 +48,8 @@ struct Host {
 }
 
 /// The hosts that sent nothing for so many days, and whose alarms are older than that. Fleets are none: nothing is silent there.
-pub async fn silent(
-    connection: &Connection,
-    days: u16,
-    now: Timestamp,
-) -> Result<(Vec<Silent>, Arns), Failure> {
-    let alarms = described(connection, PREFIX).await?;
+pub async fn silent(paced: Paced<'_>, days: u16, now: Timestamp) -> Result<(Vec<Silent>, Arns), Failure> {
+    let alarms = described(paced, PREFIX).await?;
     let since = now.checked_sub(SignedDuration::from_hours(24 * i64::from(days))).unwrap_or(now);
     let mut hosts: BTreeMap<String, Host> = BTreeMap::new();
     for described in &alarms {
@@ -78,7 +75,7 @@ pub async fn silent(
     let old: Vec<Host> = hosts.into_values().filter(|host| host.written < since).collect();
     let mut found = Vec::new();
     for hosts in old.chunks(HOSTS_A_CALL) {
-        let heard = heard_of(connection, hosts, since, now).await?;
+        let heard = heard_of(paced, hosts, since, now).await?;
         let unheard = hosts.iter().zip(heard).filter(|(_, heard)| !heard);
         found.extend(unheard.map(|(host, _)| host.silent.clone()));
     }
@@ -87,7 +84,7 @@ pub async fn silent(
 
 /// Whether each host sent anything; who cannot be told of counts as one that did.
 async fn heard_of(
-    connection: &Connection,
+    paced: Paced<'_>,
     hosts: &[Host],
     since: Timestamp,
     now: Timestamp,
@@ -96,9 +93,9 @@ async fn heard_of(
     let (mut heard, mut complete) = (vec![false; hosts.len()], vec![false; hosts.len()]);
     let mut next: Option<String> = None;
     loop {
-        let page = patiently(|| async {
+        let page = paced.call(|| async {
             let queries = hosts.iter().enumerate().map(|(n, host)| heartbeat(n, host)).collect();
-            let get = connection.cloudwatch().get_metric_data().set_metric_data_queries(Some(queries));
+            let get = paced.connection.cloudwatch().get_metric_data().set_metric_data_queries(Some(queries));
             let get = get.start_time(time(since)).end_time(time(now)).set_next_token(next.clone());
             get.send().await.map_err(|error| classify(&error, GET_DATA))
         });
@@ -126,12 +123,12 @@ fn heartbeat(n: usize, host: &Host) -> MetricDataQuery {
 }
 
 /// Deletes what they left: alarms that carry our tag; with `force` also those that a person changed.
-pub async fn clear(connection: &Connection, hosts: &[Silent], arns: &Arns, force: bool) -> Report {
+pub async fn clear(paced: Paced<'_>, hosts: &[Silent], arns: &Arns, force: bool) -> Report {
     let mut report = Report::default();
     for host in hosts {
         let edited = host.edited.iter().filter(|_| force);
         let names: Vec<&str> = host.alarms.iter().chain(edited).map(String::as_str).collect();
-        let removed = remove(connection, arns, &host.owner, &names).await;
+        let removed = remove(paced, arns, &host.owner, &names).await;
         report.done.extend(removed.done);
         report.left.extend(removed.left);
         report.failed.extend(removed.failed);

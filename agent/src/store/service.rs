@@ -38,6 +38,13 @@ pub fn serve(mut store: Store, mut calls: Calls) {
     }
 }
 
+/// The same without a thread of its own, for a state that is in memory alone.
+pub async fn serve_from_memory(mut store: Store, mut calls: Calls) {
+    while let Some(call) = calls.0.recv().await {
+        call(&mut store);
+    }
+}
+
 impl StoreHandle {
     async fn ask<T: Send + 'static>(
         &self,

@@ -212,7 +212,7 @@ impl Input {
     }
 }
 
-/// Applies a change, and answers it. `keep` tells whether to keep events, or only to count them.
+/// Applies a change, and answers it. `keep` tells whether to keep events, or only a stream's first.
 pub(super) fn apply(
     change: Change,
     groups: &mut BTreeMap<String, Group>,
@@ -247,9 +247,9 @@ pub(super) fn apply(
             let bytes = events.iter().map(|event| event.message.len() as u64).sum();
             let count = events.len() as u64;
             stream.count += count;
-            if keep {
-                stream.events.extend(events);
-            }
+            // The first says that there is one: who reads a stream from its head sees no difference.
+            let room = if keep { usize::MAX } else { usize::from(stream.events.is_empty()) };
+            stream.events.extend(events.into_iter().take(room));
             let mut output = json!({ "nextSequenceToken": format!("{:056}", stream.count) });
             if let (Some(info), Some(output)) = (info, output.as_object_mut()) {
                 output.insert("rejectedLogEventsInfo".into(), info);

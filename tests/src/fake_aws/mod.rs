@@ -16,10 +16,11 @@ mod queries;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::Ipv4Addr;
 use std::sync::{Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::ensure;
 use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
 use vpcwatch::host::clock;
 
 pub use alarms::StoredAlarm;
@@ -60,7 +61,7 @@ const QUOTAS_OF_PROVISIONING: [(&str, usize); 15] = [
     ("ListDashboards", 10),
     ("GetMetricData", 50),
     ("GetLogEvents", 25),
-    ("DescribeLogStreams", 25),
+    ("DescribeLogStreams", 5),
     ("DeleteLogStream", 15),
 ];
 
@@ -145,6 +146,11 @@ impl FakeAws {
         })
     }
 
+    /// Answers a request that came by no socket.
+    pub fn answer(&self, call: Call) -> Answer {
+        self.stand.site.answer(call)
+    }
+
     /// `http://ADDRESS:PORT`.
     pub fn endpoint(&self) -> String {
         self.stand.endpoint()
@@ -175,7 +181,7 @@ impl FakeAws {
         self.inner().now()
     }
 
-    /// From now on keeps counts and sums, and neither data nor the texts of events.
+    /// From now on keeps counts and sums, no data, and of the events of a stream the first alone.
     pub fn count_only(&self) {
         self.inner().keep = false;
     }
@@ -191,8 +197,8 @@ impl FakeAws {
     }
 
     /// Calls this for each request, when its answer is known.
-    pub fn on_request(&self, show: fn(&Request)) {
-        self.inner().show = Some(show);
+    pub fn on_request(&self, show: impl Fn(&Request) + Send + 'static) {
+        self.inner().show = Some(Show(Box::new(show)));
     }
 
     /// Adds a fault behind those there are.
@@ -252,6 +258,12 @@ impl FakeAws {
     /// How many events a stream accepted.
     pub fn event_count(&self, group: &str, stream: &str) -> u64 {
         self.inner().stream(group, stream).map_or(0, |stream| stream.count)
+    }
+
+    /// How many events all streams of a group accepted.
+    pub fn event_count_of(&self, group: &str) -> u64 {
+        let inner = self.inner();
+        inner.groups.get(group).map_or(0, |group| group.streams.values().map(|stream| stream.count).sum())
     }
 
     /// The log groups with their retention in days.
@@ -355,7 +367,7 @@ struct Inner {
     expired: BTreeSet<String>,
     quotas: BTreeMap<&'static str, Quota>,
     faults: Faults,
-    show: Option<fn(&Request)>,
+    show: Option<Show>,
     arrived: u64,
     metrics: Vec<StoredDatum>,
     sums: BTreeMap<String, Sum>,
@@ -366,6 +378,15 @@ struct Inner {
     totals: Totals,
     violations: VecDeque<String>,
     ambiguous: u64,
+}
+
+/// What is called for each request.
+struct Show(Box<dyn Fn(&Request) + Send>);
+
+impl std::fmt::Debug for Show {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Show")
+    }
 }
 
 /// Requests of the last second.
@@ -514,8 +535,7 @@ impl State {
         inner.totals.requests += 1;
         inner.totals.applied += u64::from(request.applied);
         inner.totals.bytes += request.bytes as u64;
-        let show = inner.show;
-        if let Some(show) = show {
+        if let Some(Show(show)) = &inner.show {
             show(&request);
         }
         inner.requests.push_back(request);
