@@ -16,6 +16,7 @@ mod configuration;
 mod delivery;
 mod documents;
 mod fakes;
+mod first_run;
 mod fleet;
 mod floods;
 mod guest;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::agent::aws_settings;
@@ -50,6 +51,8 @@ const TERM: Duration = Duration::from_mins(10);
 const FAREWELL: Duration = Duration::from_secs(8);
 /// What Auto Scaling wants of an instance that it is about to end.
 const TERMINATED: &str = "Terminated";
+/// What it wants of one that is of a group no longer.
+const DETACHED: &str = "Detached";
 
 /// What was done last.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -69,6 +72,16 @@ struct Vote {
     stream: String,
     /// When to look whether another has done it; `None`: this instance does.
     look_at: Option<Instant>,
+}
+
+/// How far provisioning has come in this run.
+#[derive(Debug, Default)]
+struct Course {
+    /// Whose alarms there were when it last looked; `None` before.
+    scope: Option<Scope>,
+    vote: Option<Vote>,
+    /// Whether the first look was put off by chance.
+    is_spread: bool,
 }
 
 /// Provisioning by an operator's hand.
@@ -229,10 +242,11 @@ pub(super) fn check_topics(config: &Config, region: &str) -> Result<(), String> 
 
 /// Whose alarms there are where the configuration leaves it to the host: an Auto Scaling group's are of the fleet.
 async fn scope_by_group(aws: &Aws, on_ec2: bool) -> Result<Scope, who::MetadataError> {
-    if on_ec2 && who::lifecycle_state(aws.metadata()).await?.is_some() {
-        return Ok(Scope::Fleet);
+    if !on_ec2 {
+        return Ok(Scope::Instance);
     }
-    Ok(Scope::Instance)
+    let state = who::lifecycle_state(aws.metadata()).await?;
+    Ok(if state.is_some_and(|state| state != DETACHED) { Scope::Fleet } else { Scope::Instance })
 }
 
 fn election<'a>(config: &'a Config, connection: &'a Connection, desired: &'a Desired) -> Election<'a> {
@@ -271,15 +285,18 @@ fn told(failure: Failure) -> anyhow::Error {
 impl Outlet {
     /// Makes what there should be: at the first run of an instance, when that changes, and once a day where somebody
     /// deleted it. What fails is told, named by its permission, and tried again. Never ends.
-    pub(super) async fn keep_provisioned(&self, identity: &Identity, link: &Link, store: &StoreHandle) {
-        let mut config_now = self.config.clone();
+    pub(super) async fn keep_provisioned(
+        &self,
+        mut subject_now: watch::Receiver<(Arc<Config>, Identity)>,
+        link: &Link,
+        store: &StoreHandle,
+    ) {
         let mut again = AGAIN.0;
-        let mut vote: Option<Vote> = None;
-        let mut spread = true;
+        let mut course = Course::default();
         loop {
-            let config = config_now.borrow_and_update().clone();
-            let wait = if config.provision_at_start {
-                match self.look(&config, identity, link, store, &mut vote, &mut spread).await {
+            let (config, identity) = subject_now.borrow_and_update().clone();
+            let wait = if config.provision_at_start.applies(self.on_ec2) {
+                match self.look(&config, &identity, link, store, &mut course).await {
                     Ok(wait) => {
                         self.board.well(PLACE);
                         again = AGAIN.0;
@@ -299,7 +316,22 @@ impl Outlet {
             };
             tokio::select! {
                 () = sleep(wait) => {}
-                Ok(()) = config_now.changed() => {}
+                Ok(()) = subject_now.changed() => {}
+                () = self.joins_or_leaves_a_group(&config, course.scope) => {}
+            }
+        }
+    }
+
+    /// Ends when this host has come into an Auto Scaling group, or out of one, where that decides whose alarms there are: metadata
+    /// may tell of it minutes after the start.
+    async fn joins_or_leaves_a_group(&self, config: &Config, scope: Option<Scope>) {
+        let (true, None, Some(scope)) = (self.on_ec2, config.wishes.scope, scope) else {
+            return std::future::pending().await;
+        };
+        loop {
+            sleep(Duration::from_secs(config.settings.interval_seconds.into())).await;
+            if scope_by_group(&self.aws, self.on_ec2).await.is_ok_and(|now| now != scope) {
+                return;
             }
         }
     }
@@ -311,14 +343,15 @@ impl Outlet {
         identity: &Identity,
         link: &Link,
         store: &StoreHandle,
-        vote: &mut Option<Vote>,
-        spread: &mut bool,
+        course: &mut Course,
     ) -> Result<Duration, String> {
         let scope = match config.wishes.scope {
             Some(scope) => scope,
             None => scope_by_group(&self.aws, self.on_ec2).await.map_err(|error| error.to_string())?,
         };
-        if std::mem::take(spread) {
+        course.scope = Some(scope);
+        let vote = &mut course.vote;
+        if !std::mem::replace(&mut course.is_spread, true) {
             let interval = config.settings.interval_seconds;
             let (intervals, most) = if scope == Scope::Fleet { FLEET_SPREAD } else { (1, SPREAD) };
             let seconds = interval.saturating_mul(intervals).min(most);
@@ -412,7 +445,7 @@ impl Outlet {
     /// At the end of an instance that Auto Scaling terminates: its own alarms go with it, as far as time allows.
     pub(super) async fn say_farewell(&self, identity: &Identity, link: &Link, store: &StoreHandle) {
         let config = self.config.borrow().clone();
-        if !self.on_ec2 || !config.provision_at_start {
+        if !self.on_ec2 || !config.provision_at_start.applies(self.on_ec2) {
             return;
         }
         let farewell = async {

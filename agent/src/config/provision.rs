@@ -10,7 +10,44 @@ const MOST_ACTIONS: usize = 5;
 /// Tags that a resource may have beside ours.
 const MOST_TAGS: usize = 40;
 
+/// Whether a running agent makes alarms, dashboard and log groups by itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AtStart {
+    /// On an EC2 instance, as its metadata tells. A program that somebody tries elsewhere, with keys that may do much, changes
+    /// nothing in an account.
+    #[default]
+    OnInstances,
+    /// Wherever it runs.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+impl AtStart {
+    /// Whether it does so on this host.
+    pub fn applies(self, is_instance: bool) -> bool {
+        match self {
+            AtStart::OnInstances => is_instance,
+            AtStart::Always => true,
+            AtStart::Never => false,
+        }
+    }
+}
+
 impl Checking<'_> {
+    /// Whether a running agent makes them.
+    pub(super) fn at_start(&mut self) -> AtStart {
+        self.read("provision.at_start", |value| {
+            let cure = "write \"auto\", true or false";
+            match (plain(value, cure).map_err(one)?.as_str(), value.clone().into_bool()) {
+                ("auto", _) => Ok(AtStart::OnInstances),
+                (_, Ok(true)) => Ok(AtStart::Always),
+                (_, Ok(false)) => Ok(AtStart::Never),
+                (text, Err(_)) => Err(one((format!("{text:?} is none of its values"), cure.into()))),
+            }
+        })
+    }
+
     /// What alarms, dashboard and log groups there are to be.
     pub(super) fn wishes(&mut self, groups: &[(String, Option<u16>)]) -> Wishes {
         let actions = self.read("provision.actions", |value| {
@@ -98,7 +135,28 @@ fn tag(text: &str) -> Result<(String, String), Wrong> {
 #[cfg(test)]
 mod tests {
     use super::super::load_with;
+    use super::AtStart;
     use crate::model::alarms::Scope;
+
+    #[test]
+    fn an_agent_provisions_by_itself_on_instances_unless_it_is_told_otherwise() {
+        let on = |value: Option<&str>| {
+            let sets: Vec<(&str, &str)> =
+                value.map(|value| ("provision.at_start", value)).into_iter().collect();
+            load_with(&sets)
+                .map(|config| [true, false].map(|is_instance| config.provision_at_start.applies(is_instance)))
+        };
+        for (value, instance, elsewhere) in [
+            (None, true, false),
+            (Some("auto"), true, false),
+            (Some("true"), true, true),
+            (Some("false"), false, false),
+        ] {
+            assert_eq!(on(value), Ok([instance, elsewhere]), "{value:?}");
+        }
+        assert!(on(Some("maybe")).unwrap_err().contains("write \"auto\", true or false"));
+        assert_eq!(AtStart::default(), AtStart::OnInstances);
+    }
 
     #[test]
     fn topics_and_tags_are_checked() {
