@@ -21,6 +21,7 @@ mod fleet;
 mod floods;
 mod guest;
 mod image;
+mod interrupted;
 mod invariants;
 mod login_patterns;
 mod logins;

@@ -230,13 +230,34 @@ impl Provision {
 
 /// An alarm notifies topics of its own region alone.
 pub(super) fn check_topics(config: &Config, region: &str) -> Result<(), String> {
-    let elsewhere = |action: &&String| action.split(':').nth(3) != Some(region);
-    match config.wishes.actions.iter().find(elsewhere) {
-        None => Ok(()),
-        Some(action) => Err(format!(
-            "provision.actions: {action} is of another region than {region}, where the alarms are; an alarm notifies \
-             topics of its own region alone"
-        )),
+    let partition = partition(region);
+    for action in &config.wishes.actions {
+        let (of_partition, of_region) = (action.split(':').nth(1), action.split(':').nth(3));
+        if of_region != Some(region) {
+            return Err(format!(
+                "provision.actions: {action} is of another region than {region}, where the alarms are; an alarm notifies \
+                 topics of its own region alone"
+            ));
+        }
+        if partition.is_some_and(|partition| of_partition != Some(partition)) {
+            let partition = partition.unwrap_or_default();
+            return Err(format!(
+                "provision.actions: {action} is of another partition than {region}; ARNs there begin with arn:{partition}:"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// As ARNs of that region name it, where it is one of those that `iam-policy` knows; others are not judged
+/// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html>).
+fn partition(region: &str) -> Option<&'static str> {
+    match region.split('-').collect::<Vec<_>>().as_slice() {
+        ["cn", ..] => Some("aws-cn"),
+        ["eusc", ..] => None,
+        ["us", "gov", ..] => Some("aws-us-gov"),
+        [_, area, ..] if area.starts_with("iso") => None,
+        _ => Some("aws"),
     }
 }
 

@@ -2,13 +2,15 @@
 
 use super::check::{Checking, TEXTS, Wrong, each, one, plain};
 use crate::model::alarms::Scope;
-use crate::provision::{OWNER_TAG, Wishes};
+use crate::provision::{BETWEEN_KEYS, Wishes};
 
 /// Actions that an alarm may have for a state
 /// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html>).
 const MOST_ACTIONS: usize = 5;
 /// Tags that a resource may have beside ours.
 const MOST_TAGS: usize = 40;
+/// Characters of a tag's value.
+const LONGEST_VALUE: usize = 256;
 
 /// Whether a running agent makes alarms, dashboard and log groups by itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -58,6 +60,7 @@ impl Checking<'_> {
         let tags = self.read("provision.tags", |value| {
             let tags = each(value, TEXTS, tag)?;
             at_most(&tags, MOST_TAGS, "an alarm has fifty tags at most, and some are ours")?;
+            together(&tags)?;
             Ok(tags)
         });
         let scope = self.read("provision.scope", |value| {
@@ -86,6 +89,21 @@ fn at_most<T>(items: &[T], most: usize, why: &str) -> Result<(), Vec<Wrong>> {
         return Ok(());
     }
     Err(vec![(format!("{} are too many: {why}", items.len()), format!("write {most} at most"))])
+}
+
+/// Each key once; and all of them are written into a tag of ours.
+fn together(tags: &[(String, String)]) -> Result<(), Vec<Wrong>> {
+    let twice =
+        tags.iter().enumerate().find(|(n, (key, _))| tags.iter().take(*n).any(|(other, _)| other == key));
+    if let Some((_, (key, _))) = twice {
+        return Err(vec![(format!("the tag {key:?} is there twice"), "write it once".into())]);
+    }
+    let length: usize = tags.iter().map(|(key, _)| key.len() + BETWEEN_KEYS.len()).sum();
+    if length <= LONGEST_VALUE {
+        return Ok(());
+    }
+    let cure = format!("write keys of {LONGEST_VALUE} characters at most, all together");
+    Err(vec![("the keys of these tags are too long together".into(), cure)])
 }
 
 /// `arn:PARTITION:sns:REGION:ACCOUNT:NAME`. Other actions (to stop or terminate an instance) are not for an agent to wire.
@@ -118,17 +136,16 @@ fn tag(text: &str) -> Result<(String, String), Wrong> {
     let allowed = |text: &str| text.chars().all(|c| c.is_alphanumeric() || " _.:/=+-@".contains(c));
     let is_tag = text.contains('=')
         && (1..=128).contains(&key.len())
-        && value.len() <= 256
+        && value.len() <= LONGEST_VALUE
         && allowed(key)
         && allowed(value)
-        && !key.starts_with("aws:")
-        && key != OWNER_TAG;
+        && !["aws:", "vpcwatch:"].iter().any(|taken| key.starts_with(taken));
     if is_tag {
         return Ok((key.into(), value.into()));
     }
     Err((
         format!("{text:?} cannot be a tag"),
-        format!("write KEY=VALUE of letters, digits and _.:/=+-@; aws: and {OWNER_TAG} are taken"),
+        "write KEY=VALUE of letters, digits and _.:/=+-@; aws: and vpcwatch: are taken".into(),
     ))
 }
 
@@ -179,6 +196,7 @@ mod tests {
             ("provision.actions", "pager", "is no ARN of an SNS topic"),
             ("provision.tags", "vpcwatch:owner=me", "cannot be a tag"),
             ("provision.tags", "plain", "cannot be a tag"),
+            ("provision.tags", "team=a,team=b", "the tag \"team\" is there twice"),
             ("provision.scope", "asg", "there is no scope \"asg\"; write \"auto\""),
         ] {
             let told_really = load_with(&[(key, value)]).unwrap_err();
