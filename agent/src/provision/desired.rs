@@ -25,11 +25,9 @@ pub const KEYS_TAG: &str = "vpcwatch:tags";
 pub const BETWEEN_KEYS: &str = "=";
 /// Seconds of an alarm's period, at least: metrics are stored by the minute.
 const LEAST_PERIOD: u32 = 60;
-/// Of a host's name in an alarm's.
-const MOST_OF_NAME: usize = 128;
-/// Characters of an alarm's name
+/// Of a host's name in an alarm's: an alarm's name has 255 characters at most
 /// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html>).
-const LONGEST_ALARM: usize = 255;
+const MOST_OF_NAME: usize = 128;
 
 /// What is wanted beyond the settings of the pipeline.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -367,17 +365,11 @@ const IN_THREE_OF_FIVE: AlarmRule = AlarmRule {
     meaning: "",
 };
 
-/// The name of an alarm: one that would be too long ends in what tells it from others.
+/// The name of an alarm, without control characters, which none may have. With the longest owner and the longest name of a log it
+/// stays within 255 characters.
 fn full_name(owner: &str, kind: &str, at: Option<&str>) -> String {
-    let begin = format!("{PREFIX}{owner}-{kind}");
-    let Some(at) = at else { return begin };
-    let at: String = at.chars().map(|c| if c.is_control() { '_' } else { c }).collect();
-    let name = format!("{begin}-{at}");
-    if name.chars().count() <= LONGEST_ALARM {
-        return name;
-    }
-    let kept: String = name.chars().take(LONGEST_ALARM - 17).collect();
-    format!("{kept}-{}", hash(&name))
+    let at = at.map(|name| format!("-{name}").replace(char::is_control, "_")).unwrap_or_default();
+    format!("{PREFIX}{owner}-{kind}{at}")
 }
 
 /// What the names of alarms of that owner begin with.
