@@ -312,9 +312,9 @@ struct Booting {
 impl Booting {
     async fn run(self, fed: Arc<Mutex<(u64, u64)>>, stopped: watch::Receiver<bool>) {
         let board = Arc::new(Board::default());
-        let (_config, config_now) = watch::channel(Arc::clone(&self.config));
+        let (_subject, subject) = watch::channel((Arc::clone(&self.config), self.identity.clone()));
         let provisioning = Provisioning {
-            config: config_now,
+            subject,
             paths: Paths::below(crate::fixture("kernel-6.18")),
             aws: self.aws.clone(),
             on_ec2: true,
@@ -339,7 +339,7 @@ impl Booting {
         };
         let feeding = self.feed(wake, fed, stopped);
         tokio::join!(
-            Box::pin(provisioning.keep(&self.identity, &self.link, &self.store)),
+            Box::pin(provisioning.keep(&self.link, &self.store)),
             async {
                 let _ = Box::pin(delivery.run()).await;
             },

@@ -80,7 +80,7 @@ impl Program {
     }
 }
 
-/// The agent over a fixture, publishing each second, with its state and status in `folder`.
+/// The agent over a fixture, publishing each second, with its state and status in `folder`. It makes no alarms unless `more` says so.
 pub(crate) fn agent(
     aws: &FakeAws,
     folder: &Path,
@@ -93,7 +93,7 @@ pub(crate) fn agent(
     {
         command.arg("--set").arg(format!("{key}={}", value.display()));
     }
-    command.args(["--set", "identity.host=web-1"]).args(more);
+    command.args(["--set", "identity.host=web-1", "--set", "provision.at_start=false"]).args(more);
     Program::start(with_environment(&mut command, aws, environment))
 }
 

@@ -18,7 +18,8 @@ const AT_START: [&str; 4] = ["--set", "provision.at_start=true", "--set", "login
 /// Eight days ago, beside the seven that `gc` waits.
 const LONG_AGO: SignedDuration = SignedDuration::from_hours(8 * 24);
 
-fn provision(aws: &FakeAws, verb: &[&str], sets: &[&str]) -> Output {
+/// `vpcwatch provision` on a host that is configured so.
+pub(crate) fn provision(aws: &FakeAws, verb: &[&str], sets: &[&str]) -> Output {
     let mut command = Command::new(agent::PATH);
     command.env_clear().envs(aws.environment()).envs(keys());
     command.arg("provision").args(verb).arg("--root").arg(fixture("kernel-6.18"));

@@ -45,7 +45,7 @@ fn shown(desired: &Desired) -> String {
     let alarms: Vec<Value> = desired
         .alarms
         .iter()
-        .map(|alarm| serde_json::to_value(alarm.signed(&desired.owner)).unwrap())
+        .map(|alarm| serde_json::to_value(alarm.signed(&desired.owner, &desired.tags)).unwrap())
         .collect();
     let shown = json!({ "tags": desired.tags, "alarms": alarms });
     serde_json::to_string_pretty(&shown).unwrap() + "\n"
@@ -54,7 +54,7 @@ fn shown(desired: &Desired) -> String {
 /// What CloudWatch holds after everything desired was made.
 fn made(desired: &Desired) -> Existing {
     Existing {
-        alarms: desired.alarms.iter().map(|alarm| alarm.signed(&desired.owner)).collect(),
+        alarms: desired.alarms.iter().map(|alarm| alarm.signed(&desired.owner, &desired.tags)).collect(),
         dashboard: desired.dashboard.as_ref().map(provision::Dashboard::signed),
     }
 }
@@ -147,17 +147,155 @@ fn alarms_have_the_dimensions_of_their_metrics_to_the_letter() {
     assert!(!desired.alarms.iter().any(|alarm| alarm.alarm_name.contains("ena-")));
 }
 
+/// What has to hold of names, whatever they are made of
+/// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html>, `API_PutDashboard.html`).
+fn check_names(all: &[Desired]) {
+    let mut alarms: Vec<&str> = Vec::new();
+    for desired in all {
+        for alarm in &desired.alarms {
+            let name = alarm.alarm_name.as_str();
+            assert!(name.chars().count() <= 255 && !name.chars().any(char::is_control), "{name}");
+            // By this it is found again.
+            assert!(name.starts_with(&desired.prefix()), "{name}");
+            let signed = alarm.signed(&desired.owner, &desired.tags);
+            assert!(signed.alarm_description.chars().count() <= 1024, "{}", signed.alarm_description);
+            alarms.push(name);
+        }
+        // All are found again, as they are and as what nobody wants any more.
+        let plan = compare(desired, &made(desired));
+        assert!(plan.alarms.values().all(|change| *change == Change::Same), "{plan:?}");
+        let nothing = Desired { alarms: Vec::new(), ..desired.clone() };
+        let plan = compare(&nothing, &made(desired));
+        assert_eq!(plan.alarms.len(), desired.alarms.len());
+        assert!(plan.alarms.values().all(|change| *change == Change::Delete), "{plan:?}");
+        assert!(desired.tags.iter().all(|(_, value)| value.len() <= 256));
+        let dashboard = &desired.dashboard.as_ref().unwrap().name;
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        assert!(dashboard.len() <= 255 && dashboard.bytes().all(allowed), "{dashboard}");
+    }
+    let count = alarms.len();
+    alarms.sort_unstable();
+    alarms.dedup();
+    assert_eq!(alarms.len(), count, "two have the same name");
+}
+
 #[test]
 fn names_stay_within_limits_and_apart() {
-    let long = "h".repeat(512);
-    let nics = [nic("fifteen-letters", true)];
-    let of = |name: &str| desired(&[], &Identity::of_host(name), &nics);
-    let (one, other) = (of(&format!("{long}1")), of(&format!("{long}2")));
-    for (a, b) in one.alarms.iter().zip(&other.alarms) {
-        assert!(a.alarm_name.len() <= 255 && a.alarm_name != b.alarm_name, "{}", a.alarm_name);
-        assert!(a.signed(&one.owner).alarm_description.len() <= 1024, "{}", a.alarm_description);
+    let logs: Vec<String> = ["a", "b"]
+        .map(|end| format!("{{ name = '{}{end}', files = ['/var/log/{end}.log'] }}", "l".repeat(63)))
+        .to_vec();
+    let file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
+    std::fs::write(file.path(), format!("web.logs = [{}]\n", logs.join(", "))).unwrap();
+    let config = |namespace: &str| {
+        let sets = [
+            ("metrics.namespace", namespace),
+            ("provision.anomaly_bands", "true"),
+            ("provision.tags", "team=network"),
+        ];
+        let sets = sets.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
+        Config::load(&Layers::new("/nonexistent".into(), Some(file.path().into()), sets)).unwrap()
+    };
+    let nics = ["fifteen-letters", "a b", "v\u{e9}th", "a\u{1}", "eth0.4094@x:y"].map(|name| nic(name, true));
+    let usual = config("VpcWatch");
+    let of_host = |name: &str| {
+        let identity = Identity::of_host(name);
+        let subject = Subject { scope: Scope::Instance, identity: &identity, interfaces: &nics };
+        provision::desired(&usual.settings, &usual.wishes, &subject, "eu-west-3")
+    };
+    let (long, odd) = ("h".repeat(254), "\u{e9}\u{1f980}: a/b*'\"\\ ".repeat(15));
+    let hosts = [
+        format!("{long}1"),
+        format!("{long}2"),
+        format!("{odd}1"),
+        format!("{odd}2"),
+        "h".repeat(128),
+        "h".repeat(129),
+        "web: 1".into(),
+        "web 1".into(),
+        "web1".into(),
+        "web-1".into(),
+    ];
+    check_names(&hosts.map(|host| of_host(&host)));
+
+    let instance = instance();
+    let of_namespace = |namespace: &str| {
+        let (config, subject) =
+            (config(namespace), Subject { scope: Scope::Fleet, identity: &instance, interfaces: &[] });
+        provision::desired(&config.settings, &config.wishes, &subject, "ap-southeast-1")
+    };
+    let long = "N".repeat(254);
+    let namespaces =
+        [&format!("{long}1"), &format!("{long}2"), "Shop/Net", "Shop_Net", "Shop Net", "~/'\"\\"];
+    let fleets = namespaces.map(of_namespace);
+    check_names(&fleets);
+    let mut dashboards: Vec<&str> =
+        fleets.iter().map(|fleet| fleet.dashboard.as_ref().unwrap().name.as_str()).collect();
+    dashboards.sort_unstable();
+    dashboards.dedup();
+    assert_eq!(dashboards.len(), namespaces.len(), "what shows something else is called otherwise");
+}
+
+#[test]
+fn hosts_of_a_namespace_write_the_same_dashboard_whatever_they_are() {
+    let of = |sets: &[(&str, &str)], identity: &Identity, scope| {
+        desired_of(scope, sets, identity, &[]).dashboard.unwrap()
+    };
+    let group = Instance { auto_scaling_group: Some("web".into()), ..Instance::default() };
+    let group = Instance { instance_id: "i-2".into(), ..group }.identity(&InstanceDimension::ALL);
+    let usual = of(&[], &instance(), Scope::Instance);
+    for (sets, identity) in [
+        (&[][..], &group),
+        (&[("metrics.set", "full"), ("publish.interval", "2m")], &Identity::of_host("web-1")),
+        (&[("web.logs", "[{ name = 'shop', files = ['/var/log/shop.log'] }]")], &instance()),
+    ] {
+        for scope in [Scope::Instance, Scope::Fleet, Scope::None] {
+            assert_eq!(of(sets, identity, scope), usual);
+        }
     }
-    assert!(one.tags.iter().all(|(_, value)| value.len() <= 256));
+    // What cannot be shown together is another's.
+    let other = of(&[("logs.findings_group", "/shop/findings")], &instance(), Scope::Instance);
+    assert!(other.name != usual.name && other.body != usual.body);
+}
+
+#[test]
+fn tags_that_change_alone_are_a_change_and_tags_of_others_are_not_read() {
+    let of = |tags: &str| desired(&[("provision.tags", tags)], &instance(), &[]);
+    let (none, one, two) = (desired(&[], &instance(), &[]), of("team=network"), of("team=network,cost=4"));
+    for (wanted, there) in [(&one, &none), (&two, &one), (&one, &two), (&none, &one)] {
+        let plan = compare(wanted, &made(there));
+        for change in plan.alarms.values() {
+            let Change::Update(fields) = change else { panic!("{change:?}") };
+            assert_eq!((fields.len(), fields[0].field.as_str()), (1, "Tags"));
+        }
+        assert_ne!(wanted.hash(), there.hash());
+    }
+    let plan = compare(&two, &made(&of("cost=4,team=network")));
+    assert!(plan.alarms.values().all(|change| *change == Change::Same), "their order is none");
+
+    let aws = FakeAws::start().unwrap();
+    let apply = |tags: &str| {
+        agent::printed(&provision_with(&aws, &["apply"], &[&format!("provision.tags={tags}")]), 0)
+    };
+    let tags = || {
+        let alarms = aws.alarms();
+        assert!(alarms.iter().all(|alarm| alarm.tags == alarms[0].tags), "{alarms:?}");
+        alarms[0].tags.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
+    };
+    apply("team=network,old=1");
+    assert_eq!(tags(), "old=1 team=network vpcwatch:owner=web-1 vpcwatch:tags=team=old");
+    // A person's own stays.
+    for alarm in aws.alarms() {
+        aws.put_alarm_as_person(&alarm.name, |alarm| alarm.tags.push(("mine".into(), "1".into())));
+    }
+    apply("team=security");
+    assert_eq!(tags(), "mine=1 team=security vpcwatch:owner=web-1 vpcwatch:tags=team");
+    let asked = aws.requests().len();
+    assert!(apply("team=security").starts_with("nothing to do"));
+    let later = aws.requests();
+    assert!(!later[asked..].iter().any(|request| request.operation.contains("Tag")), "tags are not read");
+    agent::printed(&provision_with(&aws, &["apply"], &[]), 0);
+    assert_eq!(tags(), "mine=1 vpcwatch:owner=web-1");
+    assert_eq!(aws.violations(), Vec::<String>::new());
 }
 
 #[test]
@@ -198,7 +336,7 @@ fn what_was_made_is_the_same_and_what_changed_is_known_for_whose_change_it_is() 
     // Another host's, whose name begins as this one's does.
     let mut neighbour = now.alarms[2].clone();
     neighbour.alarm_name = "vpcwatch-i-0123456789abcdef0-b-syn-flood".into();
-    there.alarms.push(neighbour.signed("i-0123456789abcdef0-b"));
+    there.alarms.push(neighbour.signed("i-0123456789abcdef0-b", &[]));
     there.dashboard = Some(json!({ "widgets": [] }));
     let plan = compare(&now, &there);
     assert!(matches!(&plan.alarms[&now.alarms[0].alarm_name], Change::Edited(fields) if fields.len() == 1));
@@ -209,12 +347,18 @@ fn what_was_made_is_the_same_and_what_changed_is_known_for_whose_change_it_is() 
 
 /// `vpcwatch provision` against the strict fake.
 fn provision(aws: &FakeAws, verb: &[&str]) -> Output {
+    provision_with(aws, verb, &["web.logs=[{ name = 'shop', files = ['/var/log/shop.log'] }]"])
+}
+
+fn provision_with(aws: &FakeAws, verb: &[&str], sets: &[&str]) -> Output {
     let mut command = Command::new(agent::PATH);
     command.env_clear().envs(aws.environment()).env("AWS_REGION", "eu-west-3");
     command.env("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE").env("AWS_SECRET_ACCESS_KEY", "not-a-secret");
     command.arg("provision").args(verb).arg("--root").arg(fixture("kernel-6.18"));
     command.args(["--set", "identity.host=web-1"]);
-    command.args(["--set", "web.logs=[{ name = 'shop', files = ['/var/log/shop.log'] }]"]);
+    sets.iter().for_each(|set| {
+        command.args(["--set", set]);
+    });
     assert_cmd::Command::from_std(command).timeout(Duration::from_mins(2)).output().unwrap()
 }
 
@@ -248,9 +392,68 @@ fn one_permission_of_ten_that_is_missing_is_named_and_the_rest_is_done() {
 }
 
 #[test]
-fn a_quota_that_is_reached_is_said() {
+fn a_quota_that_is_reached_is_said_and_the_rest_is_made_once_it_is_raised() {
     let aws = FakeAws::start().unwrap();
-    aws.set_alarm_limit(3);
+    aws.set_alarm_limit(5);
     let told = agent::printed(&provision(&aws, &["apply"]), 1);
-    assert!(told.contains("LimitExceeded") && aws.alarms().len() == 3, "{told}");
+    assert!(told.contains("LimitExceeded") && aws.alarms().len() == 5, "{told}");
+    assert_eq!(
+        (aws.dashboards().len(), aws.groups().len()),
+        (1, 2),
+        "what has no part in it is made: {told}"
+    );
+    aws.set_alarm_limit(5_000);
+    agent::printed(&provision(&aws, &["apply"]), 0);
+    assert!(agent::printed(&provision(&aws, &["apply"]), 0).starts_with("nothing to do"));
+    assert_eq!(aws.violations(), Vec::<String>::new());
+}
+
+#[test]
+fn topics_of_elsewhere_are_named_before_anything_is_touched() {
+    for (region, topic, words) in [
+        (
+            "eu-west-3",
+            "arn:aws:sns:us-east-1:123456789012:pager",
+            Some("is of another region than eu-west-3"),
+        ),
+        ("eu-west-3", "arn:aws-cn:sns:eu-west-3:123456789012:pager", Some("ARNs there begin with arn:aws:")),
+        (
+            "cn-north-1",
+            "arn:aws:sns:cn-north-1:123456789012:pager",
+            Some("ARNs there begin with arn:aws-cn:"),
+        ),
+        ("us-gov-west-1", "arn:aws:sns:us-gov-west-1:123456789012:pager", Some("begin with arn:aws-us-gov:")),
+        ("cn-north-1", "arn:aws-cn:sns:cn-north-1:123456789012:pager", None),
+        ("us-gov-west-1", "arn:aws-us-gov:sns:us-gov-west-1:123456789012:pager", None),
+    ] {
+        let aws = FakeAws::start().unwrap();
+        let (topic, of_region) = (format!("provision.actions={topic}"), format!("aws.region={region}"));
+        let output = provision_with(&aws, &["apply"], &[&topic, &of_region, "metrics.set=essential"]);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        match words {
+            Some(words) => {
+                assert!(output.status.code() == Some(1) && told.contains(words), "{told}");
+                assert_eq!(aws.requests(), []);
+            }
+            None => {
+                agent::printed(&output, 0);
+                // Alarms of that partition, notifying a topic of it.
+                assert!(aws.alarms().iter().all(|alarm| alarm.arn.contains(region)));
+            }
+        }
+        assert_eq!(aws.violations(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_dashboard_of_our_name_that_somebody_else_made_stays_even_by_force() {
+    let aws = FakeAws::start().unwrap();
+    let (name, body) = ("vpcwatch-VpcWatch-eu-west-3", "{\"widgets\": []}");
+    aws.put_dashboard_as_person(name, body);
+    for verb in [&["apply"][..], &["apply", "--force"], &["destroy", "--force"]] {
+        let told = agent::printed(&provision_with(&aws, verb, &["metrics.set=essential"]), 0);
+        assert!(told.contains(&format!("left alone: {name}: it has our name and not our mark")), "{told}");
+        assert_eq!(aws.dashboards()[name], body);
+    }
+    assert!(aws.alarms().is_empty());
 }

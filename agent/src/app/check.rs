@@ -122,17 +122,20 @@ impl Check {
             let told = "the alarms notify nobody: write the ARN of an SNS topic into provision.actions";
             lines.push(Line::new(CONFIGURATION, "provision.actions", Verdict::Degraded, told));
         }
-        if !self.config.provision_at_start {
-            let told =
-                "the agent makes no alarms; `vpcwatch provision apply` does, or provision.at_start = true";
+        if !self.config.provision_at_start.applies(self.is_instance()) {
+            let told = "the agent makes no alarms here; `vpcwatch provision apply` does, or provision.at_start = true";
             lines.push(Line::new(CONFIGURATION, "provision.at_start", Verdict::Degraded, told));
         }
         lines
     }
 
+    fn is_instance(&self) -> bool {
+        who::is_ec2(&self.paths, |name| std::env::var(name).ok())
+    }
+
     async fn aws(&self) -> Vec<Line> {
         let mut lines = Vec::new();
-        let on_ec2 = who::is_ec2(&self.paths, |name| std::env::var(name).ok());
+        let on_ec2 = self.is_instance();
         let aws = match Aws::new(aws_settings(&self.config), on_ec2) {
             Ok(aws) => aws,
             Err(error) => return vec![Line::new(AWS, "client", Verdict::Missing, error.to_string())],
@@ -162,10 +165,11 @@ impl Check {
         if let Err(why) = check_topics(&self.config, region) {
             lines.push(Line::new(AWS, "topics", Verdict::Missing, why));
         }
+        let provisions = self.config.provision_at_start.applies(on_ec2);
         let actions: Vec<&str> = permissions::ACTIONS
             .iter()
             .map(|(action, _)| *action)
-            .filter(|action| self.config.provision_at_start || provision::policy::RUNTIME.contains(action))
+            .filter(|action| provisions || provision::policy::RUNTIME.contains(action))
             .collect();
         let group = &self.config.settings.findings_group;
         lines.extend(permissions::check(&connection, group, &actions, wall()).await);

@@ -115,6 +115,7 @@ impl Outlet {
         let (lines_wake, lines_woken) = watch::channel(Wake::default());
         let (ships, ships_now) = watch::channel(Arc::clone(&config.shipped));
         let ship = self.ship(&known, &store, ships_now, lines_wake);
+        let (subjects, subject_now) = watch::channel((config.clone(), known.identity.clone()));
         let (drain, drained) = watch::channel(false);
         let gaps_to = Destination::Logs {
             group: config.settings.samples_group.clone(),
@@ -162,7 +163,7 @@ impl Outlet {
             anyhow::Ok(self.tell_gaps(&store, &gaps_to).await?)
         };
         let provisioning = Provisioning {
-            config: self.config.clone(),
+            subject: subject_now,
             paths: self.paths.clone(),
             aws: self.aws.clone(),
             on_ec2: self.on_ec2,
@@ -177,10 +178,11 @@ impl Outlet {
                 tails.send_replace(config.tails.clone());
                 ships.send_replace(Arc::clone(&config.shipped));
                 self.reconnect(&config, &link).await;
-                let instance = self.board.instance();
-                if let (Some(instance), Some(events)) = (instance, weak_events.upgrade()) {
-                    let _ = events.send(Event::Identity(instance.identity(&config.dimensions))).await;
+                let identity = known.identity_by(&config.dimensions, self.board.instance().as_ref());
+                if let Some(events) = weak_events.upgrade() {
+                    let _ = events.send(Event::Identity(identity.clone())).await;
                 }
+                subjects.send_replace((config, identity));
             }
             std::future::pending::<()>().await;
         };
@@ -188,9 +190,9 @@ impl Outlet {
             result = delivered => result.context("failed to deliver"),
             ended = store_ended.wait() => ended.and(Err(anyhow!("the state file's thread ended by itself"))),
             () = reloads => Ok(()),
-            () = provisioning.keep(&known.identity, &link, &store) => Ok(()),
+            () = provisioning.keep(&link, &store) => Ok(()),
         };
-        provisioning.say_farewell(&known.identity, &link, &store).await;
+        provisioning.say_farewell(&link, &store).await;
         ended
     }
 

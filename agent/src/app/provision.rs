@@ -51,6 +51,8 @@ const TERM: Duration = Duration::from_mins(10);
 const FAREWELL: Duration = Duration::from_secs(8);
 /// What Auto Scaling wants of an instance that it is about to end.
 const TERMINATED: &str = "Terminated";
+/// What it wants of one that is of a group no longer.
+const DETACHED: &str = "Detached";
 
 /// What was done last.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -63,14 +65,6 @@ struct Done {
     owner: String,
 }
 
-/// What one look leaves to the next.
-struct Looking {
-    vote: Option<Vote>,
-    /// Whether the first is still to be spread.
-    spread: bool,
-    pace: Pace,
-}
-
 /// Who makes what there should be for a fleet.
 #[derive(Debug, Clone, PartialEq)]
 struct Vote {
@@ -78,6 +72,17 @@ struct Vote {
     stream: String,
     /// When to look whether another has done it; `None`: this instance does.
     look_at: Option<Instant>,
+}
+
+/// How far provisioning has come in this run.
+#[derive(Debug)]
+struct Course {
+    /// Whose alarms there were when it last looked; `None` before.
+    scope: Option<Scope>,
+    vote: Option<Vote>,
+    /// Whether the first look was put off by chance.
+    is_spread: bool,
+    pace: Pace,
 }
 
 /// Provisioning by an operator's hand.
@@ -230,22 +235,44 @@ impl Provision {
 
 /// An alarm notifies topics of its own region alone.
 pub(super) fn check_topics(config: &Config, region: &str) -> Result<(), String> {
-    let elsewhere = |action: &&String| action.split(':').nth(3) != Some(region);
-    match config.wishes.actions.iter().find(elsewhere) {
-        None => Ok(()),
-        Some(action) => Err(format!(
-            "provision.actions: {action} is of another region than {region}, where the alarms are; an alarm notifies \
-             topics of its own region alone"
-        )),
+    let partition = partition(region);
+    for action in &config.wishes.actions {
+        let (of_partition, of_region) = (action.split(':').nth(1), action.split(':').nth(3));
+        if of_region != Some(region) {
+            return Err(format!(
+                "provision.actions: {action} is of another region than {region}, where the alarms are; an alarm notifies \
+                 topics of its own region alone"
+            ));
+        }
+        if partition.is_some_and(|partition| of_partition != Some(partition)) {
+            let partition = partition.unwrap_or_default();
+            return Err(format!(
+                "provision.actions: {action} is of another partition than {region}; ARNs there begin with arn:{partition}:"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// As ARNs of that region name it, where it is one of those that `iam-policy` knows; others are not judged
+/// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html>).
+fn partition(region: &str) -> Option<&'static str> {
+    match region.split('-').collect::<Vec<_>>().as_slice() {
+        ["cn", ..] => Some("aws-cn"),
+        ["eusc", ..] => None,
+        ["us", "gov", ..] => Some("aws-us-gov"),
+        [_, area, ..] if area.starts_with("iso") => None,
+        _ => Some("aws"),
     }
 }
 
 /// Whose alarms there are where the configuration leaves it to the host: an Auto Scaling group's are of the fleet.
 async fn scope_by_group(aws: &Aws, on_ec2: bool) -> Result<Scope, who::MetadataError> {
-    if on_ec2 && who::lifecycle_state(aws.metadata()).await?.is_some() {
-        return Ok(Scope::Fleet);
+    if !on_ec2 {
+        return Ok(Scope::Instance);
     }
-    Ok(Scope::Instance)
+    let state = who::lifecycle_state(aws.metadata()).await?;
+    Ok(if state.is_some_and(|state| state != DETACHED) { Scope::Fleet } else { Scope::Instance })
 }
 
 fn election<'a>(config: &'a Config, paced: Paced<'a>, desired: &'a Desired) -> Election<'a> {
@@ -284,8 +311,8 @@ fn told(failure: Failure) -> anyhow::Error {
 /// Provisioning beside a running agent.
 #[derive(Debug)]
 pub struct Provisioning {
-    /// The configuration now.
-    pub config: watch::Receiver<Arc<Config>>,
+    /// The configuration, and who this host is by it, now.
+    pub subject: watch::Receiver<(Arc<Config>, Identity)>,
     /// Where the host's files are.
     pub paths: Paths,
     /// For instance metadata.
@@ -299,17 +326,17 @@ pub struct Provisioning {
 impl Provisioning {
     /// Makes what there should be: at the first run of an instance, when that changes, and once a day where somebody
     /// deleted it. What fails is told, named by its permission, and tried again. Never ends.
-    pub async fn keep(&self, identity: &Identity, link: &Link, store: &StoreHandle) {
-        let mut config_now = self.config.clone();
+    pub async fn keep(&self, link: &Link, store: &StoreHandle) {
+        let mut subject_now = self.subject.clone();
         let mut again = AGAIN.0;
-        let mut state = Looking { vote: None, spread: true, pace: Pace::patient() };
+        let mut course = Course { scope: None, vote: None, is_spread: false, pace: Pace::patient() };
         loop {
-            let config = config_now.borrow_and_update().clone();
-            let wait = if config.provision_at_start {
+            let (config, identity) = subject_now.borrow_and_update().clone();
+            let wait = if config.provision_at_start.applies(self.on_ec2) {
                 // In a large account a look takes hours; a changed configuration begins it anew.
                 let looked = tokio::select! {
-                    looked = self.look(&config, identity, link, store, &mut state) => looked,
-                    Ok(()) = config_now.changed() => continue,
+                    looked = self.look(&config, &identity, link, store, &mut course) => looked,
+                    Ok(()) = subject_now.changed() => continue,
                 };
                 match looked {
                     Ok(wait) => {
@@ -331,7 +358,22 @@ impl Provisioning {
             };
             tokio::select! {
                 () = sleep(wait) => {}
-                Ok(()) = config_now.changed() => {}
+                Ok(()) = subject_now.changed() => {}
+                () = self.joins_or_leaves_a_group(&config, course.scope) => {}
+            }
+        }
+    }
+
+    /// Ends when this host has come into an Auto Scaling group, or out of one, where that decides whose alarms there are: metadata
+    /// may tell of it minutes after the start.
+    async fn joins_or_leaves_a_group(&self, config: &Config, scope: Option<Scope>) {
+        let (true, None, Some(scope)) = (self.on_ec2, config.wishes.scope, scope) else {
+            return std::future::pending().await;
+        };
+        loop {
+            sleep(Duration::from_secs(config.settings.interval_seconds.into())).await;
+            if scope_by_group(&self.aws, self.on_ec2).await.is_ok_and(|now| now != scope) {
+                return;
             }
         }
     }
@@ -343,14 +385,15 @@ impl Provisioning {
         identity: &Identity,
         link: &Link,
         store: &StoreHandle,
-        state: &mut Looking,
+        course: &mut Course,
     ) -> Result<Duration, String> {
-        let Looking { vote, spread, pace } = state;
         let scope = match config.wishes.scope {
             Some(scope) => scope,
             None => scope_by_group(&self.aws, self.on_ec2).await.map_err(|error| error.to_string())?,
         };
-        if std::mem::take(spread) {
+        course.scope = Some(scope);
+        let Course { vote, is_spread, pace, .. } = course;
+        if !std::mem::replace(is_spread, true) {
             let interval = config.settings.interval_seconds;
             let (intervals, most) = if scope == Scope::Fleet { FLEET_SPREAD } else { (1, SPREAD) };
             let seconds = interval.saturating_mul(intervals).min(most);
@@ -441,9 +484,9 @@ impl Provisioning {
     }
 
     /// At the end of an instance that Auto Scaling terminates: its own alarms go with it, as far as time allows.
-    pub(super) async fn say_farewell(&self, identity: &Identity, link: &Link, store: &StoreHandle) {
-        let config = self.config.borrow().clone();
-        if !self.on_ec2 || !config.provision_at_start {
+    pub(super) async fn say_farewell(&self, link: &Link, store: &StoreHandle) {
+        let (config, identity) = self.subject.borrow().clone();
+        if !self.on_ec2 || !config.provision_at_start.applies(self.on_ec2) {
             return;
         }
         let farewell = async {
@@ -453,7 +496,7 @@ impl Provisioning {
             let (Some(TERMINATED), Some(region)) = (state.as_deref(), connection.region()) else {
                 return Ok(());
             };
-            let own = Subject { scope: Scope::None, identity, interfaces: &[] };
+            let own = Subject { scope: Scope::None, identity: &identity, interfaces: &[] };
             // Without a mark it was stopped while it made them.
             let last_owner = last.map(|last| last.owner);
             let pace = Pace::hurried();

@@ -42,7 +42,7 @@ pub(super) fn check(written: &Written, mistakes: Vec<Mistake>) -> Result<Config,
     let config = Config {
         tails,
         shipped: shipped.into(),
-        provision_at_start: checking.truth("provision.at_start"),
+        provision_at_start: checking.at_start(),
         wishes: checking.wishes(&retention),
         retention,
         settings,

@@ -22,6 +22,7 @@ use crate::sources::SourceRules;
 use crate::tail::TailRules;
 
 pub use layers::{Layers, Origin, Setting, Written, toml};
+pub use provision::AtStart;
 
 /// What is meant: every value checked.
 #[derive(Debug, Clone)]
@@ -51,7 +52,7 @@ pub struct Config {
     /// `logs.ship`.
     pub shipped: Arc<Vec<ShippedLog>>,
     /// `provision.at_start`.
-    pub provision_at_start: bool,
+    pub provision_at_start: AtStart,
     /// The rest of `provision.*`, and the log groups.
     pub wishes: Wishes,
     /// `cost.monthly_limit` in US dollars; `None` for none.

@@ -4,11 +4,13 @@
 //! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_limits.html>): nothing is written that is as
 //! it should be, writes are spaced, and a throttled one is waited for ([`super::pace`]).
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_cloudwatch::operation::delete_alarms::DeleteAlarmsError;
 use aws_sdk_cloudwatch::operation::get_dashboard::GetDashboardError;
+use aws_sdk_cloudwatch::operation::list_tags_for_resource::ListTagsForResourceError;
 use aws_sdk_cloudwatch::types::{
     ComparisonOperator, Dimension as ApiDimension, Metric, MetricAlarm, MetricDataQuery,
     MetricStat as ApiMetricStat, StateValue, Statistic, Tag,
@@ -17,8 +19,10 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::compare::{Change, Existing, Plan};
-use super::desired::{Alarm, Dashboard, Desired, Measure, MetricStat, OWNER_TAG, PREFIX, Query};
+use super::compare::{Change, Existing, Plan, TAGS};
+use super::desired::{
+    Alarm, BETWEEN_KEYS, Dashboard, Desired, KEYS_TAG, Measure, MetricStat, OWNER_TAG, PREFIX, Query,
+};
 use super::pace::Paced;
 use crate::aws::{Connection, Failure, classify};
 use crate::model::record::Dimension;
@@ -29,6 +33,7 @@ const DELETE: &str = "cloudwatch:DeleteAlarms";
 const SET_STATE: &str = "cloudwatch:SetAlarmState";
 const LIST_TAGS: &str = "cloudwatch:ListTagsForResource";
 const TAG: &str = "cloudwatch:TagResource";
+const UNTAG: &str = "cloudwatch:UntagResource";
 const GET_DASHBOARD: &str = "cloudwatch:GetDashboard";
 const PUT_DASHBOARD: &str = "cloudwatch:PutDashboard";
 const DELETE_DASHBOARD: &str = "cloudwatch:DeleteDashboards";
@@ -129,10 +134,13 @@ pub async fn apply(paced: Paced<'_>, desired: &Desired, plan: &Plan, arns: &Arns
         let wanted = desired.alarms.iter().find(|alarm| alarm.alarm_name == *name);
         match (change, wanted) {
             (Change::Same, _) | (Change::Create | Change::Update(_), None) => {}
-            (Change::Create, Some(wanted)) => work.put(wanted, &desired.tags, "created", false).await,
-            (Change::Update(_), Some(wanted)) => work.put(wanted, &desired.tags, "changed", true).await,
+            (Change::Create, Some(wanted)) => work.put(wanted, &desired.tags, "created").await,
+            (Change::Update(fields), Some(wanted)) => {
+                let is_tagged = fields.iter().all(|change| change.field != TAGS);
+                work.replace(wanted, &desired.tags, "changed", is_tagged).await;
+            }
             (Change::Edited(_) | Change::Foreign, Some(wanted)) if force => {
-                work.put(wanted, &desired.tags, "changed, by force,", true).await;
+                work.replace(wanted, &desired.tags, "changed, by force,", false).await;
             }
             (Change::Delete, _) => surplus.push(name),
             (Change::Edited(_), None) if force => surplus.push(name),
@@ -208,6 +216,16 @@ struct Work<'a> {
     denied: BTreeSet<&'static str>,
 }
 
+/// Whose an alarm is that was there.
+enum Whose {
+    /// Ours, with these tags.
+    Ours(Vec<Tag>),
+    /// Somebody's, or that cannot be told: left alone, and said.
+    Others,
+    /// It is not there any more.
+    Nobodys,
+}
+
 impl<'a> Work<'a> {
     fn new(paced: Paced<'a>, arns: &'a Arns, owner: &'a str) -> Self {
         Work {
@@ -252,60 +270,99 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Whether the alarm carries our tag with this host's name. The mark in its description can be copied with it.
-    async fn is_ours(&mut self, name: &str) -> bool {
-        let Some(arn) = self.arns.of(name) else { return false };
+    /// What the alarm's tags tell of it: it is ours if it carries our tag with this host's name. The mark in its description can be
+    /// copied with it.
+    async fn whose(&mut self, name: &str) -> Whose {
+        let Some(arn) = self.arns.of(name) else { return Whose::Others };
         let tags = self.paced.call(|| async {
-            let answer = self.connection.cloudwatch().list_tags_for_resource().resource_arn(arn).send().await;
-            answer.map_err(|error| classify(&error, LIST_TAGS))
+            match self.connection.cloudwatch().list_tags_for_resource().resource_arn(arn).send().await {
+                Ok(answer) => Ok(Some(answer.tags.unwrap_or_default())),
+                Err(error)
+                    if error
+                        .as_service_error()
+                        .is_some_and(ListTagsForResourceError::is_resource_not_found_exception) =>
+                {
+                    Ok(None)
+                }
+                Err(error) => Err(classify(&error, LIST_TAGS)),
+            }
         });
         match tags.await {
-            Ok(answer) => {
+            Ok(None) => Whose::Nobodys,
+            Ok(Some(tags)) => {
                 let is_ours = |tag: &Tag| tag.key() == Some(OWNER_TAG) && tag.value() == Some(self.owner);
-                let ours = answer.tags().iter().any(is_ours);
-                if !ours {
-                    self.leave(name, &format!("it has no tag {OWNER_TAG} with the value {}", self.owner));
+                if tags.iter().any(is_ours) {
+                    return Whose::Ours(tags);
                 }
-                ours
+                self.leave(name, &format!("it has no tag {OWNER_TAG} with the value {}", self.owner));
+                Whose::Others
             }
             Err(failure) => {
                 self.report.failed.push(format!("{name}: {}", failure.why()));
-                false
+                Whose::Others
             }
         }
     }
 
-    async fn put(&mut self, alarm: &Alarm, tags: &[(String, String)], what: &str, is_there: bool) {
-        let name = &alarm.alarm_name;
-        if is_there && !self.is_ours(name).await {
-            return;
-        }
-        let (connection, tags) = (self.connection, api_tags(tags));
-        let signed = alarm.signed(self.owner);
+    /// Makes an alarm, or one that is there as this one is. Tags are taken where it is not there, or was deleted underneath us.
+    async fn put(&mut self, alarm: &Alarm, tags: &[(String, String)], what: &str) {
+        let (connection, signed, api_tags) =
+            (self.connection, alarm.signed(self.owner, tags), api_tags(tags));
         let put = || async {
-            let put = request(connection, &signed);
-            let put = if is_there { put } else { put.set_tags(Some(tags.clone())) };
-            put.send().await.map(|_| ()).map_err(|error| classify(&error, PUT_ALARM))
+            let put = request(connection, &signed).set_tags(Some(api_tags.clone())).send().await;
+            put.map(|_| ()).map_err(|error| classify(&error, PUT_ALARM))
         };
-        if !self.call(PUT_ALARM, name, what, put).await || !is_there {
-            return;
+        self.call(PUT_ALARM, &alarm.alarm_name, what, put).await;
+    }
+
+    /// Writes over an alarm that is there. Its tags come first: once its description says that they are as they should be, nobody
+    /// looks at them again.
+    async fn replace(&mut self, alarm: &Alarm, tags: &[(String, String)], what: &str, is_tagged: bool) {
+        let name = &alarm.alarm_name;
+        match self.whose(name).await {
+            Whose::Others => return,
+            Whose::Ours(there) if !is_tagged => {
+                if !self.tag(name, &there, tags).await {
+                    return;
+                }
+            }
+            Whose::Ours(_) | Whose::Nobodys => {}
         }
-        // Tags of an alarm that is there are not taken by PutMetricAlarm.
-        let Some(arn) = self.arns.of(name).map(str::to_owned) else { return };
+        self.put(alarm, tags, what).await;
+    }
+
+    /// Writes tags, and takes away those that were written and are wished for no longer.
+    async fn tag(&mut self, name: &str, there: &[Tag], tags: &[(String, String)]) -> bool {
+        let (connection, api_tags) = (self.connection, api_tags(tags));
+        let Some(arn) = self.arns.of(name).map(str::to_owned) else { return false };
         let tag = || async {
             let tag = connection.cloudwatch().tag_resource().resource_arn(&arn);
-            let tagged = tag.set_tags(Some(tags.clone())).send().await;
+            let tagged = tag.set_tags(Some(api_tags.clone())).send().await;
             tagged.map(|_| ()).map_err(|error| classify(&error, TAG))
         };
-        self.call(TAG, name, "", tag).await;
+        let surplus = surplus(there, tags);
+        if !surplus.is_empty() {
+            let untag = || async {
+                let untag = connection.cloudwatch().untag_resource().resource_arn(&arn);
+                let untagged = untag.set_tag_keys(Some(surplus.clone())).send().await;
+                untagged.map(|_| ()).map_err(|error| classify(&error, UNTAG))
+            };
+            // First, for the tag that names them is written by the other call.
+            if !self.call(UNTAG, name, "", untag).await {
+                return false;
+            }
+        }
+        self.call(TAG, name, "", tag).await
     }
 
     /// Deletes those that are ours by their tag, many in one call: a fleet that shrinks has three calls a second.
     async fn delete(&mut self, names: &[&str]) {
         let mut ours: Vec<&str> = Vec::new();
         for name in names {
-            if self.is_ours(name).await {
-                ours.push(name);
+            match self.whose(name).await {
+                Whose::Ours(_) => ours.push(name),
+                // Another was faster.
+                Whose::Others | Whose::Nobodys => {}
             }
         }
         for names in ours.chunks(MOST_DELETED) {
@@ -388,12 +445,19 @@ impl<'a> Work<'a> {
     /// Makes a group that is not there; the retention of one that is there is its owner's.
     async fn group(&mut self, group: &str, days: Option<u16>) {
         let connection = self.connection;
+        // Whether one that is there then may be of an attempt whose answer was lost.
+        let is_unsure = Cell::new(false);
         let created = self.paced.call(|| async {
             let created = connection.logs().create_log_group().log_group_name(group).send().await;
-            created.map(|_| ()).map_err(|error| classify(&error, CREATE_GROUP))
+            let created = created.map(|_| ()).map_err(|error| classify(&error, CREATE_GROUP));
+            if let Err(Failure::Retry { ambiguous: true, .. }) = &created {
+                is_unsure.set(true);
+            }
+            created
         });
         match created.await {
             Ok(()) => self.report.done.push(format!("created log group {group}")),
+            Err(Failure::Exists) if is_unsure.get() => {}
             Err(Failure::Exists) => return,
             Err(failure) => return self.report.failed.push(format!("{group}: {}", failure.why())),
         }
@@ -403,7 +467,12 @@ impl<'a> Work<'a> {
             let set = set.retention_in_days(days.into()).send().await;
             set.map(|_| ()).map_err(|error| classify(&error, SET_RETENTION))
         };
-        self.call(SET_RETENTION, group, "", set).await;
+        if !self.call(SET_RETENTION, group, "", set).await {
+            // Whoever finds it from now on takes that for its owner's will.
+            let told =
+                format!("{group}: what it holds is kept for ever; set its retention to {days} days by hand");
+            self.report.failed.push(told);
+        }
     }
 }
 
@@ -461,6 +530,15 @@ fn api_query(query: &Query) -> MetricDataQuery {
 
 fn api_tags(tags: &[(String, String)]) -> Vec<Tag> {
     tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
+}
+
+/// Keys of an operator's tags that are there and wished for no longer.
+fn surplus(there: &[Tag], tags: &[(String, String)]) -> Vec<String> {
+    let named = there.iter().find(|tag| tag.key() == Some(KEYS_TAG)).and_then(Tag::value).unwrap_or_default();
+    let ours = named.split(BETWEEN_KEYS).chain([KEYS_TAG]);
+    let is_there = |key: &&str| there.iter().any(|tag| tag.key() == Some(key));
+    let is_wished = |key: &&str| tags.iter().any(|(wished, _)| wished == key);
+    ours.filter(|key| is_there(key) && !is_wished(key)).map(str::to_owned).collect()
 }
 
 /// The alarm as we describe alarms.

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::dashboard::MARKED;
-use super::desired::{Alarm, Dashboard, Desired};
+use super::desired::{Alarm, Dashboard, Desired, hash_of_tags, wished};
 use super::mark::{self, Mark};
 
+/// What a change of an operator's tags is called: no field of an alarm.
+pub(super) const TAGS: &str = "Tags";
 /// Who owns what all hosts share.
 const SHARED: &str = "shared";
 
@@ -62,7 +64,7 @@ pub fn compare(desired: &Desired, existing: &Existing) -> Plan {
     let mut alarms: BTreeMap<String, Change> = BTreeMap::new();
     for wanted in &desired.alarms {
         let there = existing.alarms.iter().find(|alarm| alarm.alarm_name == wanted.alarm_name);
-        let change = there.map_or(Change::Create, |there| against(wanted, there, &desired.owner));
+        let change = there.map_or(Change::Create, |there| against(wanted, there, desired));
         alarms.insert(wanted.alarm_name.clone(), change);
     }
     for there in &existing.alarms {
@@ -79,14 +81,19 @@ pub fn compare(desired: &Desired, existing: &Existing) -> Plan {
     Plan { alarms, dashboard }
 }
 
-fn against(wanted: &Alarm, signed: &Alarm, owner: &str) -> Change {
-    let (there, mark) = unsigned(signed);
+fn against(wanted: &Alarm, signed: &Alarm, desired: &Desired) -> Change {
+    let (owner, (there, mark)) = (&desired.owner, unsigned(signed));
     match mark {
-        Some(mark) if mark.owner == owner && mark.hash == there.hash() => {
-            let fields = differences(&there, wanted);
+        Some(mark) if mark.owner == *owner && mark.hash == there.hash() => {
+            let mut fields = differences(&there, wanted);
+            if mark.tags != hash_of_tags(&desired.tags) {
+                let tags: Vec<String> =
+                    wished(&desired.tags).map(|(key, value)| format!("{key}={value}")).collect();
+                fields.push(FieldChange { field: TAGS.into(), from: "others".into(), to: tags.join(", ") });
+            }
             if fields.is_empty() { Change::Same } else { Change::Update(fields) }
         }
-        Some(mark) if mark.owner == owner => Change::Edited(differences(&there, wanted)),
+        Some(mark) if mark.owner == *owner => Change::Edited(differences(&there, wanted)),
         _ => Change::Foreign,
     }
 }
@@ -136,9 +143,9 @@ pub(super) fn written_by_us(signed: &Alarm) -> Option<(String, bool)> {
 }
 
 impl Alarm {
-    /// The alarm with our mark in its description, as it is sent.
-    pub fn signed(&self, owner: &str) -> Alarm {
-        let mark = Mark { owner: owner.into(), hash: self.hash() };
+    /// The alarm with our mark in its description, as it is sent with these tags.
+    pub fn signed(&self, owner: &str, tags: &[(String, String)]) -> Alarm {
+        let mark = Mark { owner: owner.into(), hash: self.hash(), tags: hash_of_tags(tags) };
         Alarm { alarm_description: mark.sign(&self.alarm_description), ..self.clone() }
     }
 }
@@ -146,7 +153,7 @@ impl Alarm {
 impl Dashboard {
     /// The body with our mark in it, as it is sent.
     pub fn signed(&self) -> Value {
-        let mark = Mark { owner: SHARED.into(), hash: self.hash() };
+        let mark = Mark { owner: SHARED.into(), hash: self.hash(), tags: String::new() };
         let mut body = self.body.clone();
         if let Some(Value::String(text)) = body.pointer_mut(MARKED) {
             *text = mark.sign(text);

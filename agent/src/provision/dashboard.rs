@@ -4,9 +4,8 @@
 
 use serde_json::{Value, json};
 
-use super::desired::{Dashboard, PREFIX};
+use super::desired::{Dashboard, PREFIX, hash};
 use crate::model::catalog;
-use crate::model::identity::Identity;
 use crate::model::settings::Settings;
 
 /// A row of widgets: a heading, and charts of metrics.
@@ -69,10 +68,9 @@ const TABLE: u64 = 8;
 /// Findings in the table.
 const FINDINGS: u32 = 50;
 
-/// The dashboard of this host's namespace and region. It shows the same whatever this host sends: hosts that send different
-/// sets would write it over each other's for ever.
-pub(super) fn shared(settings: &Settings, identity: &Identity, region: &str) -> Dashboard {
-    let dimensions: Vec<&str> = identity.dimensions.iter().map(|d| d.name.as_str()).collect();
+/// The dashboard of this namespace and region. It shows the same whatever this host sends, and with which dimensions: hosts that
+/// differ would write it over each other's for ever. What it does depend on is in its name.
+pub(super) fn shared(settings: &Settings, region: &str) -> Dashboard {
     let mut widgets = vec![text(ABOUT, 0, 2), findings(settings, region, 2)];
     let mut y = 2 + TABLE;
     for row in ROWS {
@@ -81,7 +79,7 @@ pub(super) fn shared(settings: &Settings, identity: &Identity, region: &str) -> 
         let width = COLUMNS / u64::try_from(row.charts.len()).unwrap_or(1).max(1);
         let mut x = 0;
         for chart in row.charts {
-            let lines = chart.metrics.iter().map(|name| search(settings, &dimensions, name, chart.statistic));
+            let lines = chart.metrics.iter().map(|name| search(settings, name, chart.statistic));
             widgets.push(json!({
                 "type": "metric", "x": x, "y": y, "width": width, "height": CHART,
                 "properties": {
@@ -94,8 +92,10 @@ pub(super) fn shared(settings: &Settings, identity: &Identity, region: &str) -> 
         }
         y += CHART;
     }
-    let name = format!("{PREFIX}{}-{region}", plain(&settings.namespace));
-    Dashboard { name, body: json!({ "start": "-PT3H", "periodOverride": "inherit", "widgets": widgets }) }
+    Dashboard {
+        name: name(settings, region),
+        body: json!({ "start": "-PT3H", "periodOverride": "inherit", "widgets": widgets }),
+    }
 }
 
 const ABOUT: &str = "# vpcwatch\nEvery host of this namespace. Charts show one-second samples: a maximum is the worst second.";
@@ -124,30 +124,31 @@ fn findings(settings: &Settings, region: &str, y: u64) -> Value {
     })
 }
 
-/// A line of a chart: the metric, of every host. Sparse metrics are missing while they are zero, so these are filled
-/// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/search-expression-syntax.html>).
-fn search(settings: &Settings, dimensions: &[&str], name: &str, statistic: &str) -> Value {
-    let metric = catalog::find(name);
-    let mut schema = vec![quoted(&settings.namespace)];
-    schema.extend(dimensions.iter().map(|dimension| (*dimension).to_owned()));
-    schema.extend(metric.and_then(|metric| metric.reading.dimension()).map(str::to_owned));
-    let schema = schema.join(",");
-    let search = format!("SEARCH('{{{schema}}} MetricName=\"{name}\"', '{statistic}', 60)");
-    let expression =
-        if metric.is_some_and(|metric| metric.sparse) { format!("FILL({search}, 0)") } else { search };
+/// A line of a chart: the metric, of every host. Without a schema a search finds it whatever its dimensions
+/// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/search-expression-syntax.html>). Sparse metrics are missing while
+/// they are zero, so these are filled.
+fn search(settings: &Settings, name: &str, statistic: &str) -> Value {
+    let namespace = settings.namespace.replace('\'', "\\'").replace('"', "\\\"");
+    let search = format!("SEARCH('Namespace=\"{namespace}\" MetricName=\"{name}\"', '{statistic}', 60)");
+    let is_sparse = catalog::find(name).is_some_and(|metric| metric.sparse);
+    let expression = if is_sparse { format!("FILL({search}, 0)") } else { search };
     json!([{ "expression": expression, "id": format!("m_{name}") }])
 }
 
-/// The namespace as a search takes it, in quotes if it has anything but letters, digits and underscores.
-fn quoted(namespace: &str) -> String {
-    if namespace.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-        return namespace.to_owned();
-    }
-    format!("\"{}\"", namespace.replace('\'', "\\'").replace('"', "\\\""))
-}
+/// The group of findings that most have, and that a dashboard's name does not tell.
+const USUAL_FINDINGS: &str = "/vpcwatch/findings";
+/// Of a namespace in a dashboard's name, which has 255 characters at most
+/// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutDashboard.html>).
+const MOST_OF_NAMESPACE: usize = 100;
 
-/// What a dashboard's name may have of it.
-fn plain(namespace: &str) -> String {
+/// What a dashboard may be called: letters, digits, `-` and `_`. Where that does not tell namespace and group of findings, a
+/// hash of both follows.
+fn name(settings: &Settings, region: &str) -> String {
+    let (namespace, findings) = (&settings.namespace, &settings.findings_group);
     let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' };
-    namespace.chars().take(100).map(allowed).collect()
+    let plain: String = namespace.chars().take(MOST_OF_NAMESPACE).map(allowed).collect();
+    if plain == *namespace && findings == USUAL_FINDINGS {
+        return format!("{PREFIX}{plain}-{region}");
+    }
+    format!("{PREFIX}{plain}-{region}-{}", hash(&format!("{namespace} {findings}")))
 }

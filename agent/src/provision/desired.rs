@@ -19,6 +19,10 @@ use crate::pipeline::dimension_value;
 pub const PREFIX: &str = "vpcwatch-";
 /// The tag that says whose an alarm is: its value is the instance id, or the host's name.
 pub const OWNER_TAG: &str = "vpcwatch:owner";
+/// The tag that names those of an operator, so that one that is wished for no longer is known from what somebody else has added.
+pub const KEYS_TAG: &str = "vpcwatch:tags";
+/// Between those names: what a key cannot have in `provision.tags`.
+pub const BETWEEN_KEYS: &str = "=";
 /// Seconds of an alarm's period, at least: metrics are stored by the minute.
 const LEAST_PERIOD: u32 = 60;
 /// Of a host's name in an alarm's: an alarm's name has 255 characters at most
@@ -203,8 +207,12 @@ pub fn desired(settings: &Settings, wishes: &Wishes, subject: &Subject, region: 
         }
     }
     let mut tags = vec![(OWNER_TAG.to_owned(), owner.clone())];
-    tags.extend(wishes.tags.iter().filter(|(name, _)| name != OWNER_TAG).cloned());
-    let dashboard = wishes.dashboard.then(|| dashboard::shared(settings, identity, region));
+    if !wishes.tags.is_empty() {
+        let keys: Vec<&str> = wishes.tags.iter().map(|(key, _)| key.as_str()).collect();
+        tags.push((KEYS_TAG.to_owned(), keys.join(BETWEEN_KEYS)));
+        tags.extend(wishes.tags.iter().cloned());
+    }
+    let dashboard = wishes.dashboard.then(|| dashboard::shared(settings, region));
     Desired { owner, alarms, tags, dashboard, groups: wishes.groups.clone() }
 }
 
@@ -357,8 +365,10 @@ const IN_THREE_OF_FIVE: AlarmRule = AlarmRule {
     meaning: "",
 };
 
-fn full_name(owner: &str, kind: &str, interface: Option<&str>) -> String {
-    let at = interface.map(|name| format!("-{name}")).unwrap_or_default();
+/// The name of an alarm, without control characters, which none may have. With the longest owner and the longest name of a log it
+/// stays within 255 characters.
+fn full_name(owner: &str, kind: &str, at: Option<&str>) -> String {
+    let at = at.map(|name| format!("-{name}").replace(char::is_control, "_")).unwrap_or_default();
     format!("{PREFIX}{owner}-{kind}{at}")
 }
 
@@ -425,6 +435,18 @@ impl Desired {
         let dashboard = self.dashboard.as_ref().map(Dashboard::hash).unwrap_or_default();
         hash(&format!("{alarms} {dashboard} {:?} {:?}", self.tags, self.groups))
     }
+}
+
+/// The tags that an operator wishes for, without ours.
+pub(super) fn wished(tags: &[(String, String)]) -> impl Iterator<Item = &(String, String)> {
+    tags.iter().filter(|(key, _)| ![OWNER_TAG, KEYS_TAG].contains(&key.as_str()))
+}
+
+/// Changes when those do; empty where there are none.
+pub(super) fn hash_of_tags(tags: &[(String, String)]) -> String {
+    let mut wished: Vec<_> = wished(tags).collect();
+    wished.sort();
+    if wished.is_empty() { String::new() } else { hash(&format!("{wished:?}")) }
 }
 
 /// Sixteen digits. Not against an adversary: who may change our alarms needs no collision.

@@ -23,7 +23,7 @@ pub(super) fn is_fleet(owner: &str) -> bool {
 /// What a fleet is called: by its namespace, and by its Auto Scaling group where that is a dimension.
 pub(super) fn name(settings: &Settings, identity: &Identity) -> String {
     let group = group(identity).map(|group| format!("-group-{group}")).unwrap_or_default();
-    owner(&format!("{FLEET}{}{group}", settings.namespace.replace('/', "_")))
+    owner(&format!("{FLEET}{}{group}", settings.namespace))
 }
 
 /// The query of an alarm.

@@ -17,7 +17,7 @@ pub mod silent;
 
 pub use compare::{Change, Existing, FieldChange, Plan, compare};
 pub use desired::{
-    Alarm, Dashboard, Desired, Measure, MetricStat, Nic, OWNER_TAG, PREFIX, Query, Subject, Wishes, desired,
-    prefix,
+    Alarm, BETWEEN_KEYS, Dashboard, Desired, KEYS_TAG, Measure, MetricStat, Nic, OWNER_TAG, PREFIX, Query,
+    Subject, Wishes, desired, prefix,
 };
 pub use pace::{Pace, Paced};

@@ -32,6 +32,8 @@ impl Fault {
 pub enum Times {
     /// The next so many.
     Count(u64),
+    /// That one alone, from 1 on.
+    Only(u64),
     /// All.
     Forever,
     /// Each second, third, ...: the 2nd, 4th, 6th with `EveryNth(2)`.
@@ -164,6 +166,7 @@ impl Armed {
         match self.fault.times {
             Times::Forever => true,
             Times::Count(count) => self.seen <= count,
+            Times::Only(number) => self.seen == number,
             Times::EveryNth(n) => self.seen.is_multiple_of(n),
             Times::Share(share, _) => self.draw() < share,
         }

@@ -292,6 +292,11 @@ impl FakeAws {
         self.inner().alarms.stored.get_mut(name).map(change).is_some()
     }
 
+    /// Adds an alarm as it was in another fake, or puts it in place of the one of its name. It is not checked.
+    pub fn put_alarm(&self, alarm: StoredAlarm) {
+        self.inner().alarms.stored.insert(alarm.name.clone(), alarm);
+    }
+
     /// Removes an alarm as a person might; false if there is none of this name.
     pub fn remove_alarm(&self, name: &str) -> bool {
         self.inner().alarms.stored.remove(name).is_some()
