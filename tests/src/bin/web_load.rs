@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -101,7 +101,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn visit(arguments: &Arguments, folder: &Path) -> anyhow::Result<(Seen, Seen, Duration)> {
-    let program = Server::start(0, Arc::new(Program))?;
+    let program = Server::start((Ipv4Addr::LOCALHOST, 0), Arc::new(Program))?;
     let log = folder.join("access.log");
     File::create(&log)?;
     let _nginx = nginx(folder, &log, &program.address().to_string())?;
