@@ -64,9 +64,8 @@ fn check(watched: &Watched, kind: &str, metric: &str, alarm: &str) {
     let data = at_once(watched, metric);
     assert_eq!(data.iter().map(|datum| datum.sum().1).collect::<Vec<_>>(), [1.0, 0.0]);
     let alarms = watched.aws().alarms();
-    let waiting = alarms.iter().find(|waiting| waiting.name == format!("vpcwatch-guest-{alarm}"));
-    let waiting =
-        waiting.unwrap_or_else(|| panic!("{:?}", alarms.iter().map(|a| &a.name).collect::<Vec<_>>()));
+    let name = format!("vpcwatch-guest-{alarm}");
+    let waiting = alarms.iter().find(|waiting| waiting.name == name).unwrap();
     for datum in data {
         assert_eq!(
             (&waiting.metric_name, &waiting.namespace, &waiting.dimensions, waiting.threshold),
