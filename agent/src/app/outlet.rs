@@ -161,13 +161,7 @@ impl Outlet {
             // What was lost on the last steps is told by the next run.
             anyhow::Ok(self.tell_gaps(&store, &gaps_to).await?)
         };
-        let provisioning = Provisioning {
-            config: self.config.clone(),
-            paths: self.paths.clone(),
-            aws: self.aws.clone(),
-            on_ec2: self.on_ec2,
-            board: Arc::clone(&self.board),
-        };
+        let provisioning = self.provisioning();
         let reloads = async {
             let mut config_now = self.config.clone();
             while config_now.changed().await.is_ok() {
@@ -192,6 +186,17 @@ impl Outlet {
         };
         provisioning.say_farewell(&known.identity, &link, &store).await;
         ended
+    }
+
+    /// What keeps alarms, dashboard and log groups as they should be.
+    fn provisioning(&self) -> Provisioning {
+        Provisioning {
+            config: self.config.clone(),
+            paths: self.paths.clone(),
+            aws: self.aws.clone(),
+            on_ec2: self.on_ec2,
+            board: Arc::clone(&self.board),
+        }
     }
 
     /// What ships logs.
