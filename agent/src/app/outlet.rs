@@ -162,13 +162,7 @@ impl Outlet {
             // What was lost on the last steps is told by the next run.
             anyhow::Ok(self.tell_gaps(&store, &gaps_to).await?)
         };
-        let provisioning = Provisioning {
-            subject: subject_now,
-            paths: self.paths.clone(),
-            aws: self.aws.clone(),
-            on_ec2: self.on_ec2,
-            board: Arc::clone(&self.board),
-        };
+        let provisioning = self.provisioning(subject_now);
         let reloads = async {
             let mut config_now = self.config.clone();
             while config_now.changed().await.is_ok() {
@@ -194,6 +188,17 @@ impl Outlet {
         };
         provisioning.say_farewell(&link, &store).await;
         ended
+    }
+
+    /// What keeps alarms, dashboard and log groups as they should be.
+    fn provisioning(&self, subject: watch::Receiver<(Arc<Config>, Identity)>) -> Provisioning {
+        Provisioning {
+            subject,
+            paths: self.paths.clone(),
+            aws: self.aws.clone(),
+            on_ec2: self.on_ec2,
+            board: Arc::clone(&self.board),
+        }
     }
 
     /// What ships logs.

@@ -193,8 +193,8 @@ impl Provision {
     ) -> anyhow::Result<Report> {
         on_one_thread(async move {
             let place = self.place().await?;
-            let pace = Pace::hurried();
-            let paced = Paced { connection: &place.connection, pace: &pace };
+            let hurried = Pace::hurried();
+            let paced = Paced { connection: &place.connection, pace: &hurried };
             let (hosts, arns) = silent::silent(paced, days, wall()).await.map_err(told)?;
             if !which(&hosts)? {
                 return Ok(Report::default());

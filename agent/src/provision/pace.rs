@@ -120,14 +120,13 @@ mod tests {
     #[test]
     fn refusals_double_the_wait_up_to_an_hour_and_success_halves_it_to_nothing() {
         let pace = Pace::patient();
-        let seconds = |change: fn(&Pace)| {
+        let ms = |change: fn(&Pace)| {
             change(&pace);
-            pace.wait.get().as_secs_f64()
+            pace.wait.get().as_millis()
         };
-        assert_eq!([seconds(Pace::quicker), seconds(Pace::slower), seconds(Pace::slower)], [0.0, 0.5, 1.0]);
-        assert_eq!([seconds(Pace::quicker), seconds(Pace::quicker)], [0.5, 0.0]);
+        assert_eq!([ms(Pace::quicker), ms(Pace::slower), ms(Pace::slower)], [0, 500, 1000]);
+        assert_eq!([ms(Pace::quicker), ms(Pace::quicker)], [500, 0]);
         (0..20).for_each(|_| pace.slower());
-        assert_eq!(pace.wait.get(), LONGEST_WAIT);
-        assert_eq!(seconds(Pace::quicker), 1800.0);
+        assert_eq!([ms(Pace::slower), ms(Pace::quicker)], [3_600_000, 1_800_000]);
     }
 }
