@@ -430,16 +430,13 @@ fn topics_of_elsewhere_are_named_before_anything_is_touched() {
         let (topic, of_region) = (format!("provision.actions={topic}"), format!("aws.region={region}"));
         let output = provision_with(&aws, &["apply"], &[&topic, &of_region, "metrics.set=essential"]);
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        match words {
-            Some(words) => {
-                assert!(output.status.code() == Some(1) && told.contains(words), "{told}");
-                assert_eq!(aws.requests(), []);
-            }
-            None => {
-                agent::printed(&output, 0);
-                // Alarms of that partition, notifying a topic of it.
-                assert!(aws.alarms().iter().all(|alarm| alarm.arn.contains(region)));
-            }
+        if let Some(words) = words {
+            assert!(output.status.code() == Some(1) && told.contains(words), "{told}");
+            assert_eq!(aws.requests(), []);
+        } else {
+            agent::printed(&output, 0);
+            // Alarms of that partition, notifying a topic of it.
+            assert!(aws.alarms().iter().all(|alarm| alarm.arn.contains(region)));
         }
         assert_eq!(aws.violations(), Vec::<String>::new());
     }
