@@ -23,6 +23,7 @@ use crate::host::clock::wall;
 use crate::host::facts::HostFacts;
 use crate::host::paths::Paths;
 use crate::model::event::{Event, Learned};
+use crate::model::identity::Identity;
 use crate::model::shipped::{ShippedLog, StreamNames};
 use crate::model::spool::{ClockEra, Destination, Kind};
 use crate::pipeline::stream_name;

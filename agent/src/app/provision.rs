@@ -45,6 +45,9 @@ pub const MARK: &str = "provision";
 /// Spread of a fleet's first look, in publishing intervals, and seconds at most: of ten thousand that boot together hardly two look at
 /// the same moment, and find nothing.
 const FLEET_SPREAD: (u32, u32) = (3, 180);
+/// How long alarms wait for the first metrics to be taken, or three intervals, if that is longer: then something is wrong with
+/// sending, which is for the alarms to tell.
+const FIRST_METRICS: Duration = Duration::from_mins(1);
 /// How long whom a fleet elected has; afterwards whoever finds nothing done does it too. The looks are spread over as long.
 const TERM: Duration = Duration::from_mins(10);
 /// What taking this host's alarms away may take, at the end of an instance.
@@ -399,6 +402,9 @@ impl Provisioning {
             let seconds = interval.saturating_mul(intervals).min(most);
             sleep(Duration::from_secs(seconds.into()).mul_f64(fastrand::f64())).await;
         }
+        if scope == Scope::Instance {
+            self.wait_for_a_heartbeat(config.settings.interval_seconds).await;
+        }
         let connection = link.connection();
         let paced = Paced { connection: &connection, pace };
         let region = connection.region().ok_or("no region: set aws.region or AWS_REGION")?;
@@ -441,6 +447,14 @@ impl Provisioning {
         let key = ValueKey::Mark(MARK.into());
         store.append(Vec::new(), vec![(key, Some(done))]).await.map_err(|error| error.to_string())?;
         Ok(CHECK)
+    }
+
+    /// Until CloudWatch has taken metrics: an alarm on silence that is put before rings until it has.
+    async fn wait_for_a_heartbeat(&self, interval_seconds: u32) {
+        let latest = Instant::now() + FIRST_METRICS.max(Duration::from_secs(interval_seconds.into()) * 3);
+        while self.board.meters().last_publish.is_none() && Instant::now() < latest {
+            sleep(Duration::from_secs(1)).await;
+        }
     }
 
     /// Makes what there should be.
