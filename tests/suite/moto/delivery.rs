@@ -30,11 +30,11 @@ const GAUGES: [(&str, f64); 5] = [
 /// Two seconds an interval, so that data have counts.
 const INTERVAL_MS: i64 = 2_000;
 
-/// Sends to moto; keeps state and status in that folder.
+/// Sends to moto, and makes no alarms; keeps state and status in that folder.
 fn sending(moto: &Moto, folder: &Path, root: &Path, more: &[&str]) -> Command {
     let mut command = Command::new(agent::PATH);
     command.env_clear().env("AWS_ENDPOINT_URL", &moto.endpoint);
-    command.args(["run", "--interval", "2s", "--root"]).arg(root);
+    command.args(["run", "--interval", "2s", "--set", "provision.at_start=false", "--root"]).arg(root);
     for (option, file) in [("state.folder", "state"), ("status.file", "status.json")] {
         command.arg("--set").arg(format!("{option}={}", folder.join(file).display()));
     }

@@ -65,7 +65,7 @@ fn made_once_changed_by_us_edited_by_a_person_and_taken_away_again() {
         ("ActionsEnabled", "true"),
         ("AlarmActions", "[\"arn:aws:sns:eu-west-3:123456789012:pager\"]"),
         ("OKActions", "[\"arn:aws:sns:eu-west-3:123456789012:pager\"]"),
-        ("Tags", "{\"vpcwatch:owner\":\"web-1\",\"team\":\"net\"}"),
+        ("Tags", "{\"vpcwatch:owner\":\"web-1\",\"vpcwatch:tags\":\"team\",\"team\":\"net\"}"),
     ] {
         assert_eq!(alarm[field].to_string(), expected, "{field}");
     }
