@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use vpcwatch_tests::fake_aws::{FakeAws, Fault, Kind};
+use vpcwatch_tests::fake_aws::{FakeAws, Fault, Kind, Throttle};
 use vpcwatch_tests::fake_imds::FakeImds;
 
 use crate::delivery::{Program, agent as started, keys, wait_for};
@@ -103,6 +103,21 @@ fn without_a_permission_data_flows_and_what_is_missing_is_made_once_it_is_there(
     let stderr = stop(program);
     assert!(stderr.contains("provisioning: ") && stderr.contains("tried again in 1 min"), "{stderr}");
     assert_eq!(aws.violations(), Vec::<String>::new());
+}
+
+/// An alarm on silence that is there before the first heartbeat would ring (`alarms::others`).
+#[test]
+fn alarms_wait_until_cloudwatch_has_taken_the_first_metrics() {
+    let (aws, imds, folder) = (FakeAws::start().unwrap(), instance(), tempfile::tempdir().unwrap());
+    aws.fault(Fault::next("PutMetricData", 2, Kind::Throttle(Throttle::ThrottlingException)));
+    let auto = ["--set", "provision.at_start=auto"];
+    let program = started(&aws, folder.path(), &imds.environment(), &auto);
+    wait_for(&aws, "alarms", |aws| !aws.alarms().is_empty());
+    stop(program);
+    let operations: Vec<_> = aws.requests().into_iter().map(|request| request.operation).collect();
+    let first_alarm = operations.iter().position(|operation| operation == "PutMetricAlarm").unwrap();
+    let sent = operations.iter().take(first_alarm).filter(|operation| *operation == "PutMetricData");
+    assert!(sent.count() >= 3, "two are throttled: {operations:?}");
 }
 
 #[test]
