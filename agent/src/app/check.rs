@@ -108,7 +108,7 @@ impl Check {
             Err(error) => {
                 let told = format!(
                     "{error}; without it an outage or a restart loses data. The service's own folder is its user's alone: try \
-                     `sudo -u vpcwatch vpcwatch check`"
+                     `systemd-run --wait --pipe --uid=vpcwatch vpcwatch check`"
                 );
                 Line::new(HOST, &what, Verdict::Degraded, told)
             }
