@@ -9,7 +9,7 @@
 //!                                                   rollup, render)           spool --> store --> deliver --> CloudWatch
 //! ```
 //!
-//! Logs that are shipped go beside it: `tail` --LogLines--> [`shipping`] --events--> `store`.
+//! Logs that are shipped go beside it: `tail` --lines--> [`shipping`] --events--> `store`.
 //!
 //! [`cli`] reads arguments, [`app`] builds the parts, starts them and waits. Of our own code a stage imports
 //! [`model`] and at most the stage that feeds it.

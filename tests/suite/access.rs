@@ -29,16 +29,20 @@ fn odd_lines_are_counted_and_said_once_and_the_rest_goes_on() {
     ];
     let odd = odd.concat();
     shop.append(&[usual.as_str(), &odd, &odd, &usual].concat());
-    let sum = |metric: &str| -> (f64, f64) {
+    // How many samples, and their sum.
+    let sum = |metric: &str| {
         let data = shop.aws.metrics().into_iter().filter(|datum| datum.name == metric);
-        data.fold((0.0, 0.0), |(n, sum), datum| (n + datum.sum().0, sum + datum.sum().1))
+        let (samples, sum) =
+            data.fold((0.0, 0.0), |(samples, sum), datum| (samples + datum.sum().0, sum + datum.sum().1));
+        #[expect(clippy::cast_possible_truncation, reason = "whole counts, and milliseconds of a test")]
+        [samples, sum].map(|number| number.round() as i64)
     };
-    wait_for(&shop.aws, "each request", |_| sum("http_requests").1 >= 12.0);
-    wait_for(&shop.aws, "what is no request", |_| sum("agent_log_lines_unread").1 >= 4.0);
-    assert_eq!([sum("http_requests").1, sum("http_4xx").1, sum("http_5xx").1], [12.0, 2.0, 2.0]);
+    wait_for(&shop.aws, "each request", |_| sum("http_requests")[1] >= 12);
+    wait_for(&shop.aws, "what is no request", |_| sum("agent_log_lines_unread")[1] >= 4);
+    assert_eq!(["http_requests", "http_4xx", "http_5xx"].map(|metric| sum(metric)[1]), [12, 2, 2]);
     // Of the others it is not known; two of 250 ms, six of 100, each to 1.6 %.
-    let (known, milliseconds) = sum("http_request_latency");
-    assert!(known == 8.0 && (milliseconds - 1100.0).abs() < 1100.0 * 0.016, "{known} {milliseconds}");
+    let [known, milliseconds] = sum("http_request_latency");
+    assert!(known == 8 && (milliseconds - 1100).abs() <= 17, "{known} {milliseconds}");
     running.signal(rustix::process::Signal::TERM);
     let (code, _, stderr) = running.end();
     assert_eq!(code, Some(0), "{stderr}");
