@@ -13,9 +13,9 @@ fn line(date: &str, request: &str, status: u16, time: &str) -> String {
 #[test]
 fn odd_lines_are_counted_and_said_once_and_the_rest_goes_on() {
     let shop = Shop::new("");
-    let run = |more: &[&str]| shop.run(&[&["--set", MEASURED, "--set", "metrics.set=full"], more].concat());
-    run(&["--for", "3s"]).end();
-    let mut running = run(&[]);
+    let measured = ["--set", MEASURED, "--set", "metrics.set=full"];
+    shop.begin_with("pattern ", &measured);
+    let mut running = shop.run(&measured);
     let day = shop.aws.now().strftime("%d/%b/%Y:%H:%M:%S").to_string();
     let usual = line(&day, "GET /a HTTP/1.1", 200, "rt=0.100");
     let odd = [

@@ -5,9 +5,11 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::mpsc::TryRecvError;
 use std::time::Duration;
 
 use serde_json::Value;
+use vpcwatch::store::{Store, ValueKey, ValueKind};
 use vpcwatch_tests::fake_aws::FakeAws;
 use vpcwatch_tests::fixture;
 
@@ -16,6 +18,8 @@ use crate::delivery::{Program, keys, wait_for, with_environment};
 
 const GROUP: &str = "/vpcwatch/logs";
 const STREAM: &str = "web-1/shop";
+/// Whose the state file is.
+const MACHINE: &str = "0123456789abcdef0123456789abcdef";
 
 /// A host with a log, an agent's state, and CloudWatch.
 pub(crate) struct Shop {
@@ -33,6 +37,8 @@ impl Shop {
             Command::new("cp").arg("-r").arg(fixture("kernel-6.18").join(".")).arg(root.path()).status();
         assert!(copied.unwrap().success());
         std::fs::create_dir_all(root.path().join("var/log")).unwrap();
+        std::fs::create_dir_all(root.path().join("etc")).unwrap();
+        std::fs::write(root.path().join("etc/machine-id"), MACHINE).unwrap();
         let shop = Shop { root, state, aws: FakeAws::start().unwrap(), more: more.to_owned() };
         File::create(shop.log()).unwrap();
         shop
@@ -61,7 +67,23 @@ impl Shop {
 
     /// The first run begins at the log's end: what comes from here on is shipped.
     fn begin(&self) {
-        self.run(&["--for", "3s"]).end();
+        self.begin_with("ship shop at pattern ", &[]);
+    }
+
+    /// Runs until the state file has a place that begins so.
+    pub(crate) fn begin_with(&self, place: &str, more: &[&str]) {
+        let is_there = || {
+            let mut store = Store::open(&self.state.path().join("state.redb"), MACHINE, 64 << 20).unwrap().0;
+            let keys = store.values(ValueKind::Cursor).into_iter().map(|(key, _)| key);
+            keys.into_iter().any(|key| matches!(key, ValueKey::Cursor(key) if key.starts_with(place)))
+        };
+        for _ in 0..20 {
+            self.run(&[&["--for", "2s"], more].concat()).end();
+            if is_there() {
+                return;
+            }
+        }
+        panic!("no place {place:?} is stored");
     }
 
     pub(crate) fn append(&self, text: &str) {
@@ -210,10 +232,20 @@ fn a_dry_run_shows_what_would_be_shipped() {
     command.args(["--set", "logins.source=off", "--set", &shop.setting(), "--root"]).arg(shop.root.path());
     let mut running = Program::start(command.env_clear());
     let mut shown = running.lines();
-    // The end of the log is known once the first interval is there.
-    shown.next().unwrap();
-    shop.append("debug: x\n2026-11-24T10:11:12Z hello\n");
-    let line = shown.find(|line| line.contains(GROUP)).unwrap();
+    // Nothing says when the end of the log is known, from which on it is read: somebody goes on writing.
+    let line = std::thread::scope(|scope| {
+        let (seen, unseen) = std::sync::mpsc::channel::<()>();
+        let shop = &shop;
+        scope.spawn(move || {
+            while matches!(unseen.try_recv(), Err(TryRecvError::Empty)) {
+                shop.append("debug: x\n2026-11-24T10:11:12Z hello\n");
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        });
+        let line = shown.find(|line| line.contains(GROUP));
+        drop(seen);
+        line.unwrap()
+    });
     let event: Value = serde_json::from_str(&line).unwrap();
     assert_eq!(event["message"], "2026-11-24T10:11:12Z hello");
     assert!(event["logStreamName"].as_str().unwrap().ends_with("/shop"));

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::logs::Logs;
-use super::ship::{self, Shipped};
+use super::ship::{self, SHIPPED, Shipped};
 use super::{
     EVENTS, End, Recording, Sampling, each, host_name, on_a_thread, on_one_thread, random_seed,
     sample_each_second, sleep_or_forever, tell_what_is_waited_for,
@@ -33,8 +33,6 @@ use crate::tail::Cursors;
 
 /// Records that may wait for standard output: those of one interval on a host with some dozens of interfaces.
 const RECORDS: usize = 1024;
-/// Shipments of lines that may wait to be shown.
-const SHIPPED: usize = 2;
 /// What the drain may take.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// What instance metadata may take; it answers within milliseconds, or not at all.

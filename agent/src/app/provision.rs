@@ -85,6 +85,8 @@ struct Course {
     vote: Option<Vote>,
     /// Whether the first look was put off by chance.
     is_spread: bool,
+    /// When the configuration, or who this host is, changed.
+    changed: Option<Timestamp>,
     pace: Pace,
 }
 
@@ -332,14 +334,18 @@ impl Provisioning {
     pub async fn keep(&self, link: &Link, store: &StoreHandle) {
         let mut subject_now = self.subject.clone();
         let mut again = AGAIN.0;
-        let mut course = Course { scope: None, vote: None, is_spread: false, pace: Pace::patient() };
+        let pace = Pace::patient();
+        let mut course = Course { scope: None, vote: None, is_spread: false, changed: None, pace };
         loop {
             let (config, identity) = subject_now.borrow_and_update().clone();
             let wait = if config.provision_at_start.applies(self.on_ec2) {
                 // In a large account a look takes hours; a changed configuration begins it anew.
                 let looked = tokio::select! {
                     looked = self.look(&config, &identity, link, store, &mut course) => looked,
-                    Ok(()) = subject_now.changed() => continue,
+                    Ok(()) = subject_now.changed() => {
+                        course.changed = Some(wall());
+                        continue;
+                    }
                 };
                 match looked {
                     Ok(wait) => {
@@ -357,11 +363,12 @@ impl Provisioning {
                 }
             } else {
                 self.board.well(PLACE);
+                course.scope = None;
                 CHECK
             };
             tokio::select! {
                 () = sleep(wait) => {}
-                Ok(()) = subject_now.changed() => {}
+                Ok(()) = subject_now.changed() => course.changed = Some(wall()),
                 () = self.joins_or_leaves_a_group(&config, course.scope) => {}
             }
         }
@@ -390,20 +397,14 @@ impl Provisioning {
         store: &StoreHandle,
         course: &mut Course,
     ) -> Result<Duration, String> {
-        let scope = match config.wishes.scope {
-            Some(scope) => scope,
-            None => scope_by_group(&self.aws, self.on_ec2).await.map_err(|error| error.to_string())?,
-        };
+        let scope = self.scope(config).await?;
         course.scope = Some(scope);
-        let Course { vote, is_spread, pace, .. } = course;
+        let Course { vote, is_spread, pace, changed, .. } = course;
         if !std::mem::replace(is_spread, true) {
             let interval = config.settings.interval_seconds;
             let (intervals, most) = if scope == Scope::Fleet { FLEET_SPREAD } else { (1, SPREAD) };
             let seconds = interval.saturating_mul(intervals).min(most);
             sleep(Duration::from_secs(seconds.into()).mul_f64(fastrand::f64())).await;
-        }
-        if scope == Scope::Instance {
-            self.wait_for_a_heartbeat(config.settings.interval_seconds).await;
         }
         let connection = link.connection();
         let paced = Paced { connection: &connection, pace };
@@ -420,6 +421,12 @@ impl Provisioning {
         };
         if last.as_ref().is_some_and(is_recent) {
             return Ok(CHECK);
+        }
+        if scope == Scope::Instance {
+            self.wait_for_a_heartbeat(config.settings.interval_seconds, *changed).await;
+            if config.wishes.scope.is_none() && self.scope(config).await? != scope {
+                return Ok(Duration::ZERO);
+            }
         }
         if let Some(last) = last.filter(|last| last.owner != desired.owner && scope != Scope::Instance) {
             let own = Subject { scope: Scope::None, ..subject };
@@ -449,10 +456,23 @@ impl Provisioning {
         Ok(CHECK)
     }
 
-    /// Until CloudWatch has taken metrics: an alarm on silence that is put before rings until it has.
-    async fn wait_for_a_heartbeat(&self, interval_seconds: u32) {
-        let latest = Instant::now() + FIRST_METRICS.max(Duration::from_secs(interval_seconds.into()) * 3);
-        while self.board.meters().last_publish.is_none() && Instant::now() < latest {
+    async fn scope(&self, config: &Config) -> Result<Scope, String> {
+        match config.wishes.scope {
+            Some(scope) => Ok(scope),
+            None => scope_by_group(&self.aws, self.on_ec2).await.map_err(|error| error.to_string()),
+        }
+    }
+
+    /// Until CloudWatch has taken metrics as they are since a change, if there was one: an alarm on silence that is put before
+    /// rings until it has.
+    async fn wait_for_a_heartbeat(&self, interval_seconds: u32, changed: Option<Timestamp>) {
+        let interval = Duration::from_secs(interval_seconds.into());
+        let latest = Instant::now() + FIRST_METRICS.max(interval * 3);
+        // What is sent within an interval of it may be of before.
+        let from = changed.and_then(|changed| changed.checked_add(interval).ok());
+        let is_there =
+            || self.board.meters().last_publish.is_some_and(|at| from.is_none_or(|from| at >= from));
+        while !is_there() && Instant::now() < latest {
             sleep(Duration::from_secs(1)).await;
         }
     }

@@ -28,8 +28,8 @@ use crate::tail::{self, Cursors, Read, Tail};
 pub(super) const SHARE_OF_LINES: u64 = 2;
 /// The same of the memory that holds what cannot be written.
 const SHARE_IN_MEMORY: u64 = IN_MEMORY as u64 / 4;
-/// Shipments that may wait to be stored: a reader works while the state file does.
-const SHIPPED: usize = 2;
+/// Shipments that may wait for whoever takes them: a reader works while the state file does.
+pub(super) const SHIPPED: usize = 2;
 /// Shipments that are stored at once: a transaction costs the same for one and for many.
 const AT_ONCE: usize = 32;
 /// Bytes after which it is asked again how many wait.
@@ -181,7 +181,10 @@ impl Ship {
             if is_stopped {
                 return Ok(());
             }
-            logs.iter().for_each(|log| self.board.well(&place(&log.name)));
+            // What is still wrong the new readers tell again.
+            let told = self.board.troubles().into_keys();
+            let is_theirs = |told: &String| logs.iter().any(|log| told.starts_with(&place(&log.name, "")));
+            told.filter(is_theirs).for_each(|told| self.board.well(&told));
         }
     }
 
@@ -239,7 +242,7 @@ async fn store(
             return std::future::pending().await;
         }
         let era = clock.now(server_clock.offset_ms());
-        let (mut entries, mut values) = (Vec::new(), BTreeMap::new());
+        let (mut entries, mut values, mut over_limit) = (Vec::new(), BTreeMap::new(), 0);
         for shipped in next.drain(..) {
             let (name, shipment) = match shipped {
                 Shipped::Shipment(name, shipment) => (name, shipment),
@@ -249,8 +252,7 @@ async fn store(
                 }
             };
             since_asked += shipment.counts.bytes;
-            let over_limit = shipment.counts.over_limit;
-            board.count(|meters| meters.count_lost(Loss::DailyLimit, over_limit));
+            over_limit += shipment.counts.over_limit;
             let prefix = prefix(&name);
             values.extend(shipment.kept.into_iter().map(|(key, value)| (format!("{prefix}{key}"), value)));
             entries.extend(shipment.events.into_iter().map(|(destination, events)| Entry {
@@ -263,7 +265,11 @@ async fn store(
         let is_to_send = !entries.is_empty();
         let values = values.into_iter().map(|(key, value)| (ValueKey::Cursor(key), value)).collect();
         match store.append(entries, values).await {
-            Ok(appended) => board.shed(appended.shed),
+            Ok(appended) => {
+                board.shed(appended.shed);
+                // Not before: what is read again is counted again.
+                board.count(|meters| meters.count_lost(Loss::DailyLimit, over_limit));
+            }
             Err(gone) => return gone,
         }
         if is_to_send {
@@ -281,8 +287,9 @@ async fn wait_for_room(store: &StoreHandle, board: &Board, room: u64) -> Result<
         let lines = waiting.iter().filter(|waiting| waiting.kind == Kind::Lines).map(|waiting| waiting.bytes);
         let room = if store.trouble().await?.is_some() { room.min(SHARE_IN_MEMORY) } else { room };
         if lines.sum::<u64>() < room {
+            // Also of readers before a reload.
+            board.well(PLACE);
             if is_told {
-                board.well(PLACE);
                 tracing::info!("shipped logs are read again");
             }
             return Ok(());
@@ -304,13 +311,13 @@ pub(super) fn tell(name: &str, read: Read, board: Option<&Board>) {
             let of = if what.contains(log.as_str()) { String::new() } else { format!("{log}: ") };
             tracing::warn!("log {name}: {of}{what}");
             if let Some(board) = board {
-                board.trouble(&place(name), &format!("{of}{what}"));
+                board.trouble(&place(name, &log), &what);
             }
         }
         Read::Well { log } => {
             tracing::info!("log {name}: {log} is read again");
             if let Some(board) = board {
-                board.well(&place(name));
+                board.well(&place(name, &log));
             }
         }
         Read::Gap { log, what } => {
@@ -323,6 +330,6 @@ pub(super) fn tell(name: &str, read: Read, board: Option<&Board>) {
     }
 }
 
-fn place(name: &str) -> String {
-    format!("shipped log {name}")
+fn place(name: &str, log: &str) -> String {
+    format!("shipped log {name}: {log}")
 }

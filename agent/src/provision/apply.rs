@@ -457,8 +457,15 @@ impl<'a> Work<'a> {
         });
         match created.await {
             Ok(()) => self.report.done.push(format!("created log group {group}")),
-            Err(Failure::Exists) if is_unsure.get() => {}
-            Err(Failure::Exists) => return,
+            Err(Failure::Exists) => {
+                if let (true, Some(days)) = (is_unsure.get(), days) {
+                    let told = format!(
+                        "whether it is new is not known, for an answer was lost; if it is, set its retention to {days} days by hand"
+                    );
+                    self.leave(group, &told);
+                }
+                return;
+            }
             Err(failure) => return self.report.failed.push(format!("{group}: {}", failure.why())),
         }
         let Some(days) = days else { return };

@@ -16,6 +16,8 @@ const ATTEMPTS: u32 = 6;
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// Ten thousand hosts that wait so long make three calls a second.
 const LONGEST_WAIT: Duration = Duration::from_hours(1);
+/// What somebody who waits for an end waits for one call.
+const LONGEST_IN_A_HURRY: Duration = Duration::from_secs(8);
 /// A wait that is told.
 const TOLD: Duration = Duration::from_mins(1);
 
@@ -40,7 +42,8 @@ impl Pace {
 
     fn slower(&self) {
         let before = self.wait.get();
-        let after = (before * 2).clamp(FIRST_WAIT, LONGEST_WAIT);
+        let longest = if self.hurried { LONGEST_IN_A_HURRY } else { LONGEST_WAIT };
+        let after = (before * 2).clamp(FIRST_WAIT, longest);
         self.wait.set(after);
         if before < TOLD && after >= TOLD {
             tracing::info!("provisioning: this account's calls a second are used up; it goes on, slowly");
@@ -81,7 +84,7 @@ impl Paced<'_> {
             self.pace.wait().await;
             let result = call().await;
             let (why, throttled) = match &result {
-                Err(Failure::Retry { why, throttled, .. }) if !why.contains("LimitExceeded") => {
+                Err(Failure::Retry { why, throttled, .. }) if !why.contains(": LimitExceeded:") => {
                     (why, *throttled)
                 }
                 _ => {

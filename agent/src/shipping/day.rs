@@ -14,6 +14,8 @@ pub(super) struct Day {
     used: u64,
     /// Events and bytes beyond the limit.
     lost: (u64, u64),
+    /// The stream that was written to last: its end is told there.
+    pub(super) stream: Option<String>,
     is_changed: bool,
 }
 
@@ -52,14 +54,17 @@ impl Day {
         StoredEvent { timestamp: time, message: message.to_string() }
     }
 
-    /// A new day begins with `now`, or not; gives what is to be told of the day before. A clock that is set back
-    /// begins no day anew.
+    /// A new day begins with `now`, or not; gives what is to be told of the day before. A clock that is set back by a day
+    /// begins no day anew; by more, it was wrong before.
     pub(super) fn turn(&mut self, now: Timestamp, log: &str, limit: u64) -> Option<StoredEvent> {
         let today = now.to_zoned(TimeZone::UTC).date();
-        if self.date.is_some_and(|date| date >= today) {
+        let latest = today.tomorrow().unwrap_or(today);
+        if self.date.is_some_and(|date| (today..=latest).contains(&date)) {
             return None;
         }
-        let before = std::mem::replace(self, Day { date: Some(today), is_changed: true, ..Day::default() });
+        let stream = self.stream.clone();
+        let new = Day { date: Some(today), stream, is_changed: true, ..Day::default() };
+        let before = std::mem::replace(self, new);
         let (lost, lost_bytes) = before.lost;
         (lost > 0).then(|| {
             let message = json!({
@@ -74,16 +79,19 @@ impl Day {
     /// Its value, if it changed since it was last asked for.
     pub(super) fn changed(&mut self) -> Option<Vec<u8>> {
         let date = self.date.filter(|_| std::mem::take(&mut self.is_changed))?;
-        Some(format!("{date} {} {} {}", self.used, self.lost.0, self.lost.1).into_bytes())
+        let stream = self.stream.as_deref().unwrap_or_default();
+        Some(format!("{date} {} {} {} {stream}", self.used, self.lost.0, self.lost.1).into_bytes())
     }
 
     /// As it was kept; a new day of what was not written by us.
     pub(super) fn read(value: &[u8]) -> Day {
         let read = || -> Option<Day> {
-            let mut words = std::str::from_utf8(value).ok()?.split(' ');
+            let mut words = std::str::from_utf8(value).ok()?.splitn(5, ' ');
             let date = Some(words.next()?.parse().ok()?);
             let mut number = || words.next()?.parse().ok();
-            Some(Day { date, used: number()?, lost: (number()?, number()?), is_changed: false })
+            let (used, lost) = (number()?, (number()?, number()?));
+            let stream = words.next().filter(|stream| !stream.is_empty()).map(str::to_owned);
+            Some(Day { date, used, lost, stream, is_changed: false })
         };
         read().unwrap_or_default()
     }

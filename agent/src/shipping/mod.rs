@@ -18,12 +18,16 @@ use regex_lite::Regex;
 use self::day::Day;
 use self::when::When;
 use crate::model::log_line::{LogLine, LogLines};
-use crate::model::shipped::{Origin, ShippedLog, StreamNames};
+use crate::model::shipped::{ShippedLog, StreamNames};
 use crate::model::spool::{Destination, StoredEvent};
 
 /// What an event may take, lines joined: a value of the state file holds one that is not finished. CloudWatch Logs takes a
 /// megabyte.
 pub const EVENT: usize = 192 * 1024;
+/// Bytes that unfinished events may take together; beyond that they are finished.
+const UNFINISHED: usize = 4 << 20;
+/// Files of which the time of the last line is remembered; beyond that all are forgotten.
+const FILES: usize = 1024;
 /// An event whose last line is so old is finished, whether another began or not.
 pub const QUIET_MS: u64 = 5_000;
 /// An event that claims to be of so much later was stamped wrongly: it gets the time when it was read. CloudWatch Logs
@@ -110,9 +114,9 @@ pub struct Shipper {
     exclude: Vec<Regex>,
     when: When,
     open: BTreeMap<Arc<str>, Open>,
+    /// The time of each file's last line that had one: of what follows it and has none.
+    times: BTreeMap<Arc<str>, Timestamp>,
     day: Day,
-    /// The stream that was written to last: the end of a day's limit is told there.
-    last: Option<Destination>,
 }
 
 impl Shipper {
@@ -142,9 +146,9 @@ impl Shipper {
             include: all(&log.include),
             exclude: all(&log.exclude),
             when: When::new(log.time.clone()),
+            times: open.iter().map(|(log, open): (&Arc<str>, &Open)| (Arc::clone(log), open.time)).collect(),
             open,
             day,
-            last: None,
             names,
             log,
         };
@@ -157,12 +161,11 @@ impl Shipper {
         self.turn_the_day(lines.read, &mut shipment);
         let was_open = self.open.contains_key(&lines.log);
         let zone = self.log.zone.clone().unwrap_or_else(|| lines.zone.clone());
-        // What has no time of its own is of the time of the line before it.
-        let mut before = self.open.get(&lines.log).map(|open| open.time);
         for line in &lines.lines {
             shipment.counts.cut += u64::from(line.is_cut);
-            self.line(lines, line, &zone, &mut before, now_ms, &mut shipment);
+            self.line(lines, line, &zone, now_ms, &mut shipment);
         }
+        self.bound(&mut shipment);
         if let Some(cursor) = &lines.cursor {
             let place = Some(cursor.place.clone()).filter(|place| !place.is_empty());
             shipment.kept.insert(format!("{AT}{}", cursor.log), place);
@@ -172,6 +175,17 @@ impl Shipper {
         }
         self.keep_day(&mut shipment);
         shipment
+    }
+
+    /// Unfinished events of many files may not fill the memory.
+    fn bound(&mut self, shipment: &mut Shipment) {
+        if self.open.values().map(|open| open.text.len()).sum::<usize>() <= UNFINISHED {
+            return;
+        }
+        for log in self.open.keys().cloned().collect::<Vec<_>>() {
+            self.close(&log, shipment);
+            self.keep_open(&log, shipment);
+        }
     }
 
     /// What is due without another line: events that have been quiet, and the end of a day's limit.
@@ -194,7 +208,6 @@ impl Shipper {
         lines: &LogLines,
         line: &LogLine,
         zone: &TimeZone,
-        before: &mut Option<Timestamp>,
         now_ms: u64,
         shipment: &mut Shipment,
     ) {
@@ -223,7 +236,8 @@ impl Shipper {
             None => self.when.written(&line.text, lines.read, zone),
         };
         let is_ahead = |time: &Timestamp| lines.read.checked_add(AHEAD).is_ok_and(|latest| *time > latest);
-        let time = match written.or(*before) {
+        // What has no time of its own is of the time of the line before it.
+        let time = match written.or_else(|| self.times.get(&lines.log).copied()) {
             Some(time) if is_ahead(&time) => {
                 shipment.counts.of_the_future += 1;
                 lines.read
@@ -231,7 +245,10 @@ impl Shipper {
             Some(time) => time,
             None => lines.read,
         };
-        *before = Some(time);
+        if self.times.len() >= FILES && !self.times.contains_key(&lines.log) {
+            self.times.clear();
+        }
+        self.times.insert(Arc::clone(&lines.log), time);
         if self.first_line.is_some() {
             self.close(&lines.log, shipment);
             self.open.insert(Arc::clone(&lines.log), Open { time, text, since_ms: now_ms });
@@ -258,34 +275,30 @@ impl Shipper {
             shipment.counts.left_out += 1;
             return;
         }
-        let destination = self.destination(log);
+        let stream = self.stream(log);
+        let destination = Destination::Logs { group: self.log.group.clone(), stream: stream.clone() };
         let bytes = event.message.len() as u64 + EVENT_OVERHEAD;
         match self.day.spend(bytes, self.log.daily_limit) {
             day::Spent::Fits => {
                 shipment.counts.shipped += 1;
                 shipment.counts.bytes += bytes;
-                shipment.push(destination.clone(), event);
+                shipment.push(destination, event);
             }
             day::Spent::Reached => {
                 shipment.counts.over_limit += 1;
-                shipment.push(
-                    destination.clone(),
-                    self.day.reached(&self.log.name, self.log.daily_limit, event.timestamp),
-                );
+                let gap = self.day.reached(&self.log.name, self.log.daily_limit, event.timestamp);
+                shipment.push(destination, gap);
             }
             day::Spent::Over => shipment.counts.over_limit += 1,
         }
-        self.last = Some(destination);
+        self.day.stream = Some(stream);
     }
 
     fn turn_the_day(&mut self, now: Timestamp, shipment: &mut Shipment) {
         if let Some(gap) = self.day.turn(now, &self.log.name, self.log.daily_limit) {
-            let log = match &self.log.from {
-                Origin::Files(files) => files.first().cloned().unwrap_or_default(),
-                Origin::Units(_) => String::new(),
-            };
-            let to = self.last.clone().unwrap_or_else(|| self.destination(&log));
-            shipment.push(to, gap);
+            // Where something was beyond the limit, something was written.
+            let stream = self.day.stream.clone().unwrap_or_else(|| self.log.name.to_string());
+            shipment.push(Destination::Logs { group: self.log.group.clone(), stream }, gap);
         }
     }
 
@@ -299,7 +312,7 @@ impl Shipper {
         }
     }
 
-    fn destination(&self, log: &str) -> Destination {
+    fn stream(&self, log: &str) -> String {
         let file = log.rsplit('/').next().unwrap_or(log);
         let stream = self
             .log
@@ -308,7 +321,7 @@ impl Shipper {
             .replace("{hostname}", &self.names.hostname)
             .replace("{name}", &self.log.name)
             .replace("{file}", file);
-        Destination::Logs { group: self.log.group.clone(), stream: stream_name(&stream) }
+        stream_name(&stream)
     }
 }
 

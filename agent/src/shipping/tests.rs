@@ -2,7 +2,7 @@ use jiff::tz::TimeZone;
 
 use super::*;
 use crate::model::log_line::{Cursor, Grammar, Writer};
-use crate::model::shipped::LineTime;
+use crate::model::shipped::{LineTime, Origin};
 
 const READ: &str = "2026-11-24T12:00:00Z";
 
@@ -188,8 +188,45 @@ fn a_day_ends_at_its_limit_and_says_so_also_after_a_restart() {
     keep(&mut kept, &turned);
     let next = third.ship(&lines(&["0"], "2026-11-25T00:00:02Z"), 0);
     assert_eq!((messages(&next).len(), next.counts.shipped), (1, 1));
-    // A clock that is set back begins no day anew.
+    // A clock that is set back begins no day anew, unless it was years ahead.
     assert!(third.due("2026-11-24T12:00:00Z".parse().unwrap(), 0).is_empty());
+    assert!(!third.due("2025-11-24T12:00:00Z".parse().unwrap(), 0).is_empty());
+}
+
+#[test]
+fn the_end_of_a_day_is_told_in_the_stream_that_was_written_to_also_after_a_restart() {
+    let rules = ShippedLog { daily_limit: 40, time: LineTime::Read, ..log() };
+    let mut kept = BTreeMap::new();
+    let first = shipper(rules.clone(), &kept).ship(&lines(&["0123456789"; 2], READ), 0);
+    keep(&mut kept, &first);
+    let turned = shipper(rules, &kept).due("2026-11-25T00:00:01Z".parse().unwrap(), 0);
+    assert_eq!(turned.events.len(), 1);
+    assert_eq!(turned.events[0].0, first.events[0].0);
+}
+
+#[test]
+fn a_line_without_a_time_has_that_of_the_line_before_it_also_of_another_batch() {
+    let mut shipper = new(log());
+    shipper.ship(&lines(&["2026-11-24 11:00:00 a"], READ), 0);
+    let told = messages(&shipper.ship(&lines(&[" at b"], READ), 0));
+    assert_eq!(told, [("2026-11-24T11:00:00Z".to_owned(), " at b".to_owned())]);
+}
+
+#[test]
+fn unfinished_events_of_many_files_do_not_fill_the_memory() {
+    let rules = ShippedLog { daily_limit: u64::MAX, ..joined() };
+    let (mut shipper, long) = (new(rules), "z".repeat(60_000));
+    let mut finished = 0;
+    for file in 0..200 {
+        let of_file = LogLines {
+            log: format!("/var/log/shop/{file}.log").into(),
+            ..lines(&["2026-11-24 11:00:00 x", &long], READ)
+        };
+        finished += shipper.ship(&of_file, 0).counts.shipped;
+        let held: usize = shipper.open.values().map(|open| open.text.len()).sum();
+        assert!(held <= UNFINISHED, "{held}");
+    }
+    assert!(finished > 100, "{finished}");
 }
 
 #[test]
@@ -221,8 +258,7 @@ fn a_stream_has_a_name_that_cloudwatch_takes() {
         ("{unknown}", "{unknown}"),
     ] {
         let shipper = new(ShippedLog { stream: template.into(), ..log() });
-        let to = Destination::Logs { group: "/shop".into(), stream: stream.into() };
-        assert_eq!(shipper.destination("/var/log/shop/a.log"), to);
+        assert_eq!(shipper.stream("/var/log/shop/a.log"), stream);
     }
 }
 

@@ -55,7 +55,8 @@ impl When {
 /// Seconds since 1970, or milliseconds, microseconds or nanoseconds by their size.
 fn of_epoch(value: &str) -> Option<Timestamp> {
     let end = value.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(value.len());
-    let mut seconds: f64 = value.get(..end)?.parse().ok()?;
+    // Nanoseconds have nineteen digits; a number of hundreds would be infinite, and stay so however often it is divided.
+    let mut seconds: f64 = value.get(..end).filter(|number| number.len() <= 32)?.parse().ok()?;
     while seconds >= AS_SECONDS {
         seconds /= 1e3;
     }
@@ -83,6 +84,7 @@ mod tests {
         let read: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
         let paris = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
         let at = |text: &str| Some(text.parse::<Timestamp>().unwrap());
+        let endless = format!("{{\"ts\":{}}}", "1".repeat(310)); // infinite, as a number
         let format = |format: &str| LineTime::Format(format.into());
         for (rule, line, expected) in [
             (LineTime::Auto, "2026-11-24T10:11:12.5Z GET /", at("2026-11-24T10:11:12.5Z")),
@@ -91,6 +93,7 @@ mod tests {
             (LineTime::Auto, "[24/Nov/2026:10:11:12 +0000] \"GET /\"", at("2026-11-24T10:11:12Z")),
             (LineTime::Auto, "{\"level\":\"info\",\"ts\":1795515072.25}", at("2026-11-24T10:11:12.25Z")),
             (LineTime::Auto, "{\"time\": 1795515072250}", at("2026-11-24T10:11:12.25Z")),
+            (LineTime::Auto, endless.as_str(), None),
             (LineTime::Auto, "{\"@timestamp\": \"2026-11-24T10:11:12Z\"}", at("2026-11-24T10:11:12Z")),
             (LineTime::Auto, "{\"uptime\": 5, \"msg\": \"time\"}", None),
             (LineTime::Auto, "\tat java.lang.Thread.run(Thread.java:1)", None),
