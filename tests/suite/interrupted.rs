@@ -92,8 +92,11 @@ fn at_every_call(verb: &'static str, start: &Held, faults: &[(Kind, i32)]) -> He
                     let aws = account(start);
                     let times = Times::Only(u64::try_from(call).unwrap());
                     aws.fault(Fault { operation: "*", times, kind: kind.clone() });
-                    let told = printed(&provision(&aws, &[verb], &NOW), *code);
+                    let output = provision(&aws, &[verb], &NOW);
                     let struck = aws.requests()[call - 1].operation.clone();
+                    // The dashboard is looked at again before it is put; where that is denied, it is put.
+                    let is_spared = struck == "GetDashboard" && output.status.success();
+                    let told = printed(&output, if is_spared { 0 } else { *code });
                     aws.clear_faults();
                     printed(&provision(&aws, &[verb], &NOW), 0);
                     let mut held = held(&aws);

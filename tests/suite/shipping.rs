@@ -149,6 +149,28 @@ fn each_line_arrives_once_through_outage_kills_and_rotation() {
 }
 
 #[test]
+fn lines_of_the_same_second_arrive_in_their_order_also_after_an_outage() {
+    let shop = Shop::new("");
+    shop.begin();
+    let stamp = shop.aws.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let lines: Vec<String> = (0..600).map(|number| format!("{stamp} {number}")).collect();
+    let running = shop.run(&[]);
+    // A few at a time, so that they are stored apart.
+    for (round, some) in lines.chunks(20).enumerate() {
+        match round {
+            10 => shop.aws.down(),
+            20 => shop.aws.up().unwrap(),
+            _ => {}
+        }
+        shop.append(&format!("{}\n", some.join("\n")));
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    wait_for(&shop.aws, "every line", |aws| aws.events(GROUP, STREAM).len() >= lines.len());
+    drop(running);
+    assert_eq!(shop.arrived(), lines);
+}
+
+#[test]
 fn lines_are_joined_chosen_and_stamped_as_the_configuration_says() {
     let shop = Shop::new(concat!(
         r", first_line = '^\d\d\.\d\d\.', time = '%d.%m.%Y %H:%M:%S', zone = 'UTC', exclude = ['health']",

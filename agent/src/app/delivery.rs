@@ -53,8 +53,8 @@ impl Delivery {
         let logs = CloudWatchLogs::new(Arc::clone(&self.link), self.retention.clone());
         let logs = self.sink(logs, &[Kind::Findings, Kind::Logs, Kind::Gaps]);
         let lines = CloudWatchLogs::new(Arc::clone(&self.link), self.retention.clone());
-        let lines = self.sink(lines, &[Kind::Lines]).paced(LINES_PAUSE);
-        let (_same, lines_schedule) = watch::channel(Schedule::of(&self.name, LINES_INTERVAL));
+        let lines = self.sink(lines, &[Kind::Lines]).paced(LINES_PAUSE).in_order();
+        let (_never_changes, lines_schedule) = watch::channel(Schedule::of(&self.name, LINES_INTERVAL));
         let (wake, schedule, drain) = (&self.wake, &self.schedule, &self.drain);
         tokio::try_join!(
             metrics.run(wake.clone(), schedule.clone(), drain.clone()),

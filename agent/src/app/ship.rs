@@ -128,16 +128,16 @@ fn tell_once(name: &str, told: &mut Counts, now: Counts) {
             tail::LINE / 1024
         );
     }
-    if now.of_the_future > 0 && told.of_the_future == 0 {
+    if now.mistimed > 0 && told.mistimed == 0 {
         tracing::warn!(
-            "log {name}: a line claims to be of the future and goes out with the time when it was read; look at its time and zone"
+            "log {name}: a line claims to be of the future, or older than CloudWatch Logs takes, and goes out with the time when it was read; look at its time and zone"
         );
     }
     if now.over_limit > 0 && told.over_limit == 0 {
         tracing::warn!("log {name}: the day's limit is reached, what is beyond is not sent; see daily_limit");
     }
     told.cut += now.cut;
-    told.of_the_future += now.of_the_future;
+    told.mistimed += now.mistimed;
     // Once a day: a shipment without it is of another day, or of a log that says nothing.
     told.over_limit = if now.shipped > 0 { 0 } else { told.over_limit } + now.over_limit;
 }

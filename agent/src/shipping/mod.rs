@@ -33,6 +33,8 @@ pub const QUIET_MS: u64 = 5_000;
 /// An event that claims to be of so much later was stamped wrongly: it gets the time when it was read. CloudWatch Logs
 /// refuses what is two hours ahead.
 const AHEAD: SignedDuration = SignedDuration::from_mins(10);
+/// So does one that claims to be older: CloudWatch Logs refuses what is fourteen days old, and a day is for an outage.
+const BEHIND: SignedDuration = SignedDuration::from_hours(13 * 24);
 /// What CloudWatch Logs bills for each event beside its text
 /// (<https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html>).
 const EVENT_OVERHEAD: u64 = 26;
@@ -73,8 +75,8 @@ pub struct Counts {
     pub left_out: u64,
     /// Events beyond the day's limit.
     pub over_limit: u64,
-    /// Events that claim to be of the future, and have the time when they were read.
-    pub of_the_future: u64,
+    /// Events that claim to be of a time that CloudWatch Logs refuses, and have the time when they were read.
+    pub mistimed: u64,
     /// Lines that were longer than a line may be, and were cut.
     pub cut: u64,
 }
@@ -235,11 +237,14 @@ impl Shipper {
             Some(writer) => Some(writer.time),
             None => self.when.written(&line.text, lines.read, zone),
         };
-        let is_ahead = |time: &Timestamp| lines.read.checked_add(AHEAD).is_ok_and(|latest| *time > latest);
+        let is_refused = |time: &Timestamp| {
+            let behind = lines.read.duration_since(*time);
+            behind < -AHEAD || behind > BEHIND
+        };
         // What has no time of its own is of the time of the line before it.
         let time = match written.or_else(|| self.times.get(&lines.log).copied()) {
-            Some(time) if is_ahead(&time) => {
-                shipment.counts.of_the_future += 1;
+            Some(time) if is_refused(&time) => {
+                shipment.counts.mistimed += 1;
                 lines.read
             }
             Some(time) => time,

@@ -73,7 +73,7 @@ fn each_line_is_an_event_of_its_own_time_else_of_the_line_before_it() {
     assert_eq!(messages(&shipment), expected.map(|(time, text)| (time.to_owned(), text.to_owned())));
     let to = Destination::Logs { group: "/shop".into(), stream: "i-1/shop/a.log".into() };
     assert_eq!(shipment.events[0].0, to);
-    assert_eq!((shipment.counts.shipped, shipment.counts.of_the_future), (4, 0));
+    assert_eq!((shipment.counts.shipped, shipment.counts.mistimed), (4, 0));
     assert_eq!(shipment.kept["at /var/log/shop/a.log"], Some(vec![7]));
 }
 
@@ -89,11 +89,11 @@ fn empty_lines_are_no_events_but_stay_within_one() {
 }
 
 #[test]
-fn what_claims_to_be_of_the_future_is_of_now_and_counted() {
+fn what_claims_to_be_mistimed_is_of_now_and_counted() {
     let shipment = new(log()).ship(&lines(&["2026-11-24 12:09:00 a", "2027-01-01 00:00:00 b"], READ), 0);
     assert_eq!(messages(&shipment)[0].0, "2026-11-24T12:09:00Z");
     assert_eq!(messages(&shipment)[1].0, READ);
-    assert_eq!(shipment.counts.of_the_future, 1);
+    assert_eq!(shipment.counts.mistimed, 1);
 }
 
 #[test]

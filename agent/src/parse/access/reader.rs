@@ -88,7 +88,7 @@ impl AccessReader {
     }
 
     fn line(&mut self, log: &WebLog, lines: &LogLines, memory: &mut Memory, line: &LogLine) -> Option<Login> {
-        if memory.fields.directive(&line.text) {
+        if line.text.is_empty() || memory.fields.directive(&line.text) {
             return None;
         }
         let request = match read(&line.text, log.format, log.latency.as_ref(), &memory.fields) {

@@ -2,7 +2,8 @@
 //! The one place that decides what is tried again, when, and what is given up.
 //!
 //! - A record leaves the state file only when CloudWatch took it, proved it invalid, or would refuse it for its age.
-//! - What happened last goes first; what is left over from an outage follows at a bounded rate.
+//! - What happened last goes first, but for shipped lines, which keep their order; what is left over from an outage follows at a
+//!   bounded rate.
 //! - A destination that fails waits alone, longer each time; others go on.
 //! - Frames are marked before they are written to the network: after a crash it is known which may arrive twice.
 
@@ -139,6 +140,8 @@ pub struct Deliver<S> {
     sink: S,
     kinds: &'static [Kind],
     pause: Duration,
+    /// What of a destination goes first, of what has just happened and after a failure.
+    first: Order,
     store: StoreHandle,
     board: Arc<Board>,
     server_clock: Arc<ServerClock>,
@@ -167,6 +170,7 @@ impl<S: Sink> Deliver<S> {
             sink,
             kinds,
             pause: S::LIMITS.pause,
+            first: Order::Newest,
             store,
             board,
             server_clock,
@@ -183,6 +187,12 @@ impl<S: Sink> Deliver<S> {
     #[must_use]
     pub fn paced(self, pause: Duration) -> Self {
         Deliver { pause, ..self }
+    }
+
+    /// Keeps to the order in which records came, also where the newest would be of more use: a log is read from its beginning.
+    #[must_use]
+    pub fn in_order(self) -> Self {
+        Deliver { first: Order::Oldest, ..self }
     }
 
     /// Delivers until `stop`; then what is left, until nothing is, or the caller has waited long enough.
@@ -290,7 +300,7 @@ impl<S: Sink> Deliver<S> {
     async fn flush(&mut self) -> Result<(), StoreGone> {
         for waiting in self.pending().await? {
             if self.is_ready(&waiting.destination) {
-                self.step(&waiting.destination, Order::Newest).await?;
+                self.step(&waiting.destination, self.first).await?;
             }
         }
         Ok(())
@@ -309,7 +319,7 @@ impl<S: Sink> Deliver<S> {
         self.turn += 1;
         self.turns.insert(destination.clone(), self.turn);
         // After a failure it is not known how long the outage was: what happened last goes first again.
-        let order = if self.waits.contains_key(&destination) { Order::Newest } else { Order::Oldest };
+        let order = if self.waits.contains_key(&destination) { self.first } else { Order::Oldest };
         self.step(&destination, order).await?;
         Ok(true)
     }
@@ -380,7 +390,9 @@ impl<S: Sink> Deliver<S> {
     async fn send_batch(&mut self, destination: &Destination, order: Order) -> Result<Progress, StoreGone> {
         let bytes = TAKE_BYTES >> self.smaller.get(destination).copied().unwrap_or(0);
         let limits = TakeLimits { records: S::LIMITS.records, bytes, span: Some(S::LIMITS.span) };
-        let frames = self.store.take(destination.clone(), order, limits).await?;
+        let mut frames = self.store.take(destination.clone(), order, limits).await?;
+        // As they came: CloudWatch shows events of the same time in the order in which it took them.
+        frames.sort_unstable_by_key(|frame| frame.id);
         if frames.is_empty() {
             return Ok(Progress::Nothing);
         }

@@ -262,9 +262,7 @@ impl Reading {
             if !self.is_skipping {
                 let line = line_of(text.unwrap_or(line));
                 budget.pay(&line);
-                if !line.text.is_empty() {
-                    lines.push(line);
-                }
+                lines.push(line);
             }
             // Rows of NUL are what a writer without O_APPEND leaves behind after a truncation: no line begins there.
             let is_hole = text.is_none() && line.iter().all(|byte| *byte == 0);

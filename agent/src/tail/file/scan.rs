@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fs::Metadata;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use glob::{MatchOptions, Pattern};
+use glob::{GlobResult, MatchOptions, Pattern, PatternError};
 
 use super::log::Log;
 use super::place::{Mark, Place};
@@ -18,8 +19,12 @@ use crate::host::paths::Paths;
 use crate::model::log_line::Grammar;
 
 /// As a shell does it.
-const MATCH: MatchOptions =
-    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+// `require_literal_leading_dot` panics on a name that is not UTF-8 (glob 0.3.4): hidden files are left out below.
+const MATCH: MatchOptions = MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: true,
+    require_literal_leading_dot: false,
+};
 /// A pattern may match nothing for so long before that is told: rotation takes a moment.
 const MISSING: Duration = Duration::from_secs(10);
 /// Rotated files of one log that are open at most while more wait to be opened.
@@ -217,7 +222,7 @@ impl Files {
         for (at, rule) in self.rules.iter_mut().enumerate() {
             let before = named.len();
             let mut trouble = None;
-            let paths = match glob::glob_with(&rule.below, MATCH) {
+            let paths = match matching(&rule.below) {
                 Ok(paths) => paths,
                 Err(error) => {
                     troubles.push((rule.named.clone(), Some(format!("{}: {error}", rule.named))));
@@ -471,6 +476,17 @@ fn regular(path: &Path) -> io::Result<Metadata> {
     if metadata.is_file() { Ok(metadata) } else { Err(io::Error::other("not a regular file")) }
 }
 
+/// Paths that match; a wildcard matches no name that begins with a dot.
+fn matching(pattern: &str) -> Result<impl Iterator<Item = GlobResult>, PatternError> {
+    let parts: Vec<String> = pattern.rsplit('/').map(str::to_owned).collect();
+    let is_hidden = move |path: &Path| {
+        let names = path.iter().rev().zip(&parts);
+        names.into_iter().any(|(name, part)| name.as_bytes().starts_with(b".") && !part.starts_with('.'))
+    };
+    let paths = glob::glob_with(pattern, MATCH)?;
+    Ok(paths.filter(move |path| path.as_ref().map_or(true, |path| !is_hidden(path))))
+}
+
 /// Folders in which a name can appear that makes a pattern match.
 fn rule_folders(below: &str) -> Vec<PathBuf> {
     let mut folders = Vec::new();
@@ -478,7 +494,7 @@ fn rule_folders(below: &str) -> Vec<PathBuf> {
     let first = parts.iter().position(|part| part.contains(['*', '?', '['])).unwrap_or(parts.len() - 1);
     for at in first..parts.len() {
         let pattern = parts.get(..at).unwrap_or_default().join("/");
-        let found = glob::glob_with(if pattern.is_empty() { "/" } else { &pattern }, MATCH);
+        let found = matching(if pattern.is_empty() { "/" } else { &pattern });
         folders.extend(found.into_iter().flatten().flatten().filter(|path| path.is_dir()).take(MOST_FOLDERS));
     }
     folders

@@ -216,7 +216,7 @@ const SCENARIOS: &[Scenario] = &[
             Append("app.log", "\n"),
             Look(0),
         ],
-        &["app.log: 1a1b", "app.log: 2"],
+        &["app.log: 1a1b", "app.log: ", "app.log: 2"],
         0,
     ),
     (
@@ -820,6 +820,19 @@ fn a_file_of_any_bytes_is_lines_of_bounded_length() {
     assert_eq!(lines.len(), 2);
     assert!(lines[0].len() <= 3 * LINE + 20 && lines[0].ends_with('~'));
     assert_eq!(lines[1], "app.log: next");
+}
+
+#[test]
+fn a_wildcard_passes_over_hidden_names_and_those_that_are_not_utf8() {
+    let mut stand = Stand::new(&["*.log"]);
+    stand.look();
+    let odd = std::os::unix::ffi::OsStrExt::from_bytes(b"od\xffd.log");
+    fs::write(stand.path("x").with_file_name::<&std::ffi::OsStr>(odd), "odd\n").unwrap();
+    stand.append(".hidden.log", b"hidden\n");
+    stand.append("seen.log", b"1\n\n2\n");
+    stand.look();
+    // Empty lines are lines: of an event that has several they are a part.
+    assert_eq!(stand.lines(), ["seen.log: 1", "seen.log: ", "seen.log: 2"]);
 }
 
 #[test]
