@@ -7,6 +7,7 @@ cd "$(dirname "$0")/../.."
 instances=${1:-10000}
 cargo build --locked --quiet --release -p vpcwatch-tests --bin fleet-boot
 boot() { echo "== fleet-boot $*"; target/release/fleet-boot "$@"; }
-boot "$instances" fleet --data-minutes 60 --steady-from 30      # one set of alarms for all, and half an hour of the usual
-boot "$instances" fleet --data-minutes 0 --watch-hours 25       # the daily look alone
-boot "$instances" instance --data-minutes 3 --hours 48          # each with alarms of its own
+boot "$instances" fleet --data-minutes 3                     # one set of alarms for all
+boot "$instances" fleet --data-minutes 60 --steady-from 30   # the same, and half an hour of the usual
+boot "$instances" fleet --data-minutes 0 --watch-hours 25    # the daily look alone
+boot "$instances" instance --data-minutes 3 --hours 48       # each with alarms of its own

@@ -180,7 +180,7 @@ fn names_have_rules() {
 }
 
 #[test]
-fn counting_keeps_the_first_text_of_a_stream_alone() {
+fn counting_keeps_the_first_text_alone() {
     let bench = Bench::with_stream();
     bench.fake.count_only();
     bench.put_events(vec![bench.event(0, "x"); 3]).unwrap();
