@@ -27,8 +27,9 @@ const KEYS: [&str; 12] = [
 ];
 /// What a day may have: less would be one event.
 const LIMITS: RangeInclusive<u64> = 1 << 20..=1 << 40;
-/// Each has a reader with a thread and descriptors of its own.
-const MOST: usize = 32;
+/// Each has a thread of its own, a journalctl or up to 400 files, and unfinished events: what `TasksMax`, `LimitNOFILE` and
+/// `MemoryHigh` of the unit allow.
+const MOST: usize = 12;
 
 impl Checking<'_> {
     /// The logs; their groups are added to those that there are.

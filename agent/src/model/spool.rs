@@ -36,7 +36,7 @@ pub enum Kind {
     Logs,
     /// Log events that say what was lost.
     Gaps,
-    /// Lines of logs that are shipped. Last: they wait for all others, and their number is in state files.
+    /// Lines of logs that are shipped. Last, for its number is in state files.
     Lines,
 }
 

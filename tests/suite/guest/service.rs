@@ -94,7 +94,7 @@ fn a_brute_force_and_half_open_connections_reach_cloudwatch_from_inside_the_sand
     let ceilings = ["MemoryMax", "MemoryHigh", "TasksMax", "CPUQuotaPerSecUSec", "LimitNOFILE", "LimitCORE"];
     assert_eq!(
         ceilings.map(|name| show(&watched, name)),
-        ["201326592", "134217728", "64", "500ms", "1024", "0"]
+        ["201326592", "134217728", "64", "500ms", "8192", "0"]
     );
     // A reload is over when it was done.
     watched.guest.shell("systemctl reload vpcwatch").unwrap();
