@@ -77,13 +77,11 @@ impl Shop {
             let keys = store.values(ValueKind::Cursor).into_iter().map(|(key, _)| key);
             keys.into_iter().any(|key| matches!(key, ValueKey::Cursor(key) if key.starts_with(place)))
         };
-        for _ in 0..20 {
+        let is_begun = (0..20).any(|_| {
             self.run(&[&["--for", "2s"], more].concat()).end();
-            if is_there() {
-                return;
-            }
-        }
-        panic!("no place {place:?} is stored");
+            is_there()
+        });
+        assert!(is_begun, "no place {place:?} is stored");
     }
 
     pub(crate) fn append(&self, text: &str) {
