@@ -26,6 +26,8 @@ use crate::model::spool::{Destination, StoredEvent};
 pub const EVENT: usize = 192 * 1024;
 /// Bytes that unfinished events may take together; beyond that they are finished.
 const UNFINISHED: usize = 4 << 20;
+/// So long after a line with a time was read, lines without one are of its time.
+const INHERITED: SignedDuration = SignedDuration::from_secs(5);
 /// Files of which the time of the last line is remembered; beyond that all are forgotten.
 const FILES: usize = 1024;
 /// An event whose last line is so old is finished, whether another began or not.
@@ -116,8 +118,8 @@ pub struct Shipper {
     exclude: Vec<Regex>,
     when: When,
     open: BTreeMap<Arc<str>, Open>,
-    /// The time of each file's last line that had one: of what follows it and has none.
-    times: BTreeMap<Arc<str>, Timestamp>,
+    /// The time of each file's last line that had one of its own, and when it was read: of what follows it soon and has none.
+    times: BTreeMap<Arc<str>, (Timestamp, Timestamp)>,
     day: Day,
 }
 
@@ -148,7 +150,7 @@ impl Shipper {
             include: all(&log.include),
             exclude: all(&log.exclude),
             when: When::new(log.time.clone()),
-            times: open.iter().map(|(log, open): (&Arc<str>, &Open)| (Arc::clone(log), open.time)).collect(),
+            times: BTreeMap::new(),
             open,
             day,
             names,
@@ -241,8 +243,11 @@ impl Shipper {
             let behind = lines.read.duration_since(*time);
             behind < -AHEAD || behind > BEHIND
         };
-        // What has no time of its own is of the time of the line before it.
-        let time = match written.or_else(|| self.times.get(&lines.log).copied()) {
+        // What has no time of its own is of the time of the line before it, unless that was read long ago.
+        let is_own = written.is_some();
+        let before = self.times.get(&lines.log);
+        let before = before.filter(|(_, read)| lines.read.duration_since(*read) <= INHERITED);
+        let time = match written.or(before.map(|(time, _)| *time)) {
             Some(time) if is_refused(&time) => {
                 shipment.counts.mistimed += 1;
                 lines.read
@@ -250,10 +255,12 @@ impl Shipper {
             Some(time) => time,
             None => lines.read,
         };
-        if self.times.len() >= FILES && !self.times.contains_key(&lines.log) {
-            self.times.clear();
+        if is_own {
+            if self.times.len() >= FILES && !self.times.contains_key(&lines.log) {
+                self.times.clear();
+            }
+            self.times.insert(Arc::clone(&lines.log), (time, lines.read));
         }
-        self.times.insert(Arc::clone(&lines.log), time);
         if self.first_line.is_some() {
             self.close(&lines.log, shipment);
             self.open.insert(Arc::clone(&lines.log), Open { time, text, since_ms: now_ms });

@@ -210,6 +210,10 @@ fn a_line_without_a_time_has_that_of_the_line_before_it_also_of_another_batch() 
     shipper.ship(&lines(&["2026-11-24 11:00:00 a"], READ), 0);
     let told = messages(&shipper.ship(&lines(&[" at b"], READ), 0));
     assert_eq!(told, [("2026-11-24T11:00:00Z".to_owned(), " at b".to_owned())]);
+    // Not for ever: a log whose lines have no times is of when it was read.
+    for later in ["2026-11-24T12:01:00Z", "2026-11-24T12:01:04Z"] {
+        assert_eq!(messages(&shipper.ship(&lines(&["c"], later), 0))[0].0, later);
+    }
 }
 
 #[test]
